@@ -1,0 +1,3 @@
+//! The preheat command.
+
+fn main() {}
