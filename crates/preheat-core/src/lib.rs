@@ -1,1 +1,25 @@
-//! See ARCHITECTURE.md.
+//! The deciding core of preheat: one pure function, [`decide`], and the data it works on.
+//!
+//! Every world (simulated, local processes, Kubernetes) turns what it sees into an
+//! [`Observation`], calls [`decide`], and applies the [`Plan`] that comes back.
+//!
+//! **Invariant:** nothing here does I/O, reads a clock, draws a random number, logs, or is async.
+//! Time comes in as [`Instant`]; randomness, when a policy needs it, will come in as a seed.
+//!
+//! **Invariant:** no iteration over hash maps; equal inputs give bit-equal outputs.
+
+mod units;
+
+mod observation;
+mod policy;
+
+pub use observation::{
+    Counters, GatewayObservation, LatencyWindow, Observation, ReplicaId, ReplicaObservation,
+    ReplicaPhase, Rung, Sample, TickId,
+};
+pub use policy::{
+    ColdStartPrior, Policy, PolicyError, PolicySpec, ScaleRateLimit, Slo, SloMetric,
+};
+pub use units::{
+    Concurrency, Erlangs, GpuSeconds, Instant, Probability, ReplicaCount, RequestRate, Utilization,
+};

@@ -1,1 +1,8 @@
-//! See ARCHITECTURE.md.
+//! The async shell that every live world shares: the clock, scraping and its dialects, the routing
+//! table and the traffic meter between gateway and control loop, the journal, and telemetry.
+//!
+//! **Invariant:** nothing here decides how many replicas there should be.
+
+pub mod clock;
+pub mod routing;
+pub mod traffic_meter;

@@ -1,0 +1,291 @@
+//! What [`crate::decide`] answers: a plan, the memory for the next tick, and the explanation.
+//!
+//! **Invariant:** no text. Reasons are a closed enum and numbers; sentences are made at the edge.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::memory::Memory;
+use crate::observation::{ReplicaId, Rung};
+use crate::units::{Concurrency, Erlangs, Instant, ReplicaCount, RequestRate, Utilization};
+
+/// The whole output of one decision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// What to do.
+    pub plan: Plan,
+    /// What to remember; the next tick's input.
+    pub memory: Memory,
+    /// Why, with every intermediate number.
+    pub explanation: Explanation,
+}
+
+/// What to do, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Replicas that should be ready or on their way, after every limit.
+    pub desired: ReplicaCount,
+    /// Steps towards that; none touches a replica twice.
+    pub actions: Vec<Action>,
+    /// When to decide again.
+    pub next_tick_at: Instant,
+}
+
+/// One step of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Action {
+    /// Start this many new replicas.
+    Start {
+        /// How many.
+        count: u32,
+    },
+    /// Bring a standby replica back to ready.
+    Wake {
+        /// Which.
+        replica: ReplicaId,
+    },
+    /// Give a draining replica its traffic back.
+    Resume {
+        /// Which.
+        replica: ReplicaId,
+    },
+    /// Route nothing new to a ready replica.
+    Drain {
+        /// Which.
+        replica: ReplicaId,
+    },
+    /// Put a drained replica to standby.
+    Sleep {
+        /// Which.
+        replica: ReplicaId,
+        /// Where to.
+        rung: Rung,
+    },
+    /// End a replica that is drained, past its drain deadline, never became ready, or is standby.
+    Stop {
+        /// Which.
+        replica: ReplicaId,
+        /// Why it may be ended.
+        because: StopReason,
+    },
+}
+
+/// Why a replica may be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// No request is in it any more.
+    Drained,
+    /// Requests are still in it, and its drain deadline has passed.
+    DrainDeadlinePassed,
+    /// It was still starting, and is no longer needed.
+    StartCancelled,
+    /// It was held in standby beyond the standby target.
+    StandbySurplus,
+}
+
+/// Why the plan is as it is: one for each decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// As many as needed.
+    Steady,
+    /// The offered load needs more.
+    DemandAbovePlan,
+    /// The short window's arrival rate is far over the long one's.
+    Burst,
+    /// What is queued would outlast its drain time.
+    Backlog,
+    /// Requests are held and nothing is ready or on its way.
+    Activate,
+    /// Fewer than the lower bound.
+    BelowMinimum,
+    /// More are needed, and enough are on their way.
+    StartsUnderWay,
+    /// More are needed than the upper bound, the quota or the limit of starts allows.
+    Capped,
+    /// Fewer are needed, but the stabilization window still remembers more.
+    ScaleDownStabilized,
+    /// Fewer are needed, but the rate limit has been used up.
+    ScaleDownRateLimited,
+    /// Fewer have been needed for the whole window.
+    DemandBelowPlan,
+    /// Nothing has arrived for the whole window.
+    ToZero,
+    /// More exist than the upper bound allows.
+    AboveMaximum,
+    /// A replica's signals are missing or stale, so nothing is given up.
+    SignalsMissing,
+}
+
+impl Reason {
+    /// CamelCase name, as in conditions, metric labels and docs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Steady => "Steady",
+            Self::DemandAbovePlan => "DemandAbovePlan",
+            Self::Burst => "Burst",
+            Self::Backlog => "Backlog",
+            Self::Activate => "Activate",
+            Self::BelowMinimum => "BelowMinimum",
+            Self::StartsUnderWay => "StartsUnderWay",
+            Self::Capped => "Capped",
+            Self::ScaleDownStabilized => "ScaleDownStabilized",
+            Self::ScaleDownRateLimited => "ScaleDownRateLimited",
+            Self::DemandBelowPlan => "DemandBelowPlan",
+            Self::ToZero => "ToZero",
+            Self::AboveMaximum => "AboveMaximum",
+            Self::SignalsMissing => "SignalsMissing",
+        }
+    }
+
+    /// Every reason, for references and metric registration.
+    pub const ALL: [Self; 14] = [
+        Self::Steady,
+        Self::DemandAbovePlan,
+        Self::Burst,
+        Self::Backlog,
+        Self::Activate,
+        Self::BelowMinimum,
+        Self::StartsUnderWay,
+        Self::Capped,
+        Self::ScaleDownStabilized,
+        Self::ScaleDownRateLimited,
+        Self::DemandBelowPlan,
+        Self::ToZero,
+        Self::AboveMaximum,
+        Self::SignalsMissing,
+    ];
+}
+
+/// Every number on the way from observation to plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// Why the plan is as it is.
+    pub reason: Reason,
+    /// The demand.
+    pub demand: DemandExplanation,
+    /// What one replica can carry.
+    pub capacity: CapacityExplanation,
+    /// How long a start takes.
+    pub cold_start: ColdStartExplanation,
+    /// What is queued now and would still be when a start ordered now is ready.
+    pub backlog: BacklogExplanation,
+    /// What exists.
+    pub supply: SupplyExplanation,
+    /// Replicas needed for the offered load with headroom.
+    pub needed_for_load: ReplicaCount,
+    /// Replicas needed on top, to drain the backlog in time.
+    pub needed_for_backlog: ReplicaCount,
+    /// Computed before limits.
+    pub target: ReplicaCount,
+    /// Largest need that the stabilization window remembers.
+    pub target_stabilized: ReplicaCount,
+    /// Replicas whose signals were missing or stale.
+    pub replicas_blind: Vec<ReplicaId>,
+    /// Replicas that have been starting for longer than starts take.
+    pub replicas_overdue: Vec<ReplicaId>,
+}
+
+/// Where the demand came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArrivalSource {
+    /// The gateway counted arrivals.
+    Gateway,
+    /// Completions plus the change of what is inside the engines.
+    Engines,
+    /// Nobody could tell at this tick.
+    Unknown,
+}
+
+/// The demand, step by step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DemandExplanation {
+    /// Who counted.
+    pub source: ArrivalSource,
+    /// Mean over the long window.
+    pub arrival_rate: RequestRate,
+    /// Mean over the short window.
+    pub arrival_rate_burst: RequestRate,
+    /// The one used for sizing.
+    pub arrival_rate_used: RequestRate,
+    /// Variance ÷ mean of arrivals per bin: 1 for Poisson traffic.
+    pub dispersion: f64,
+    /// Time in a batch slot.
+    pub service_time: Duration,
+    /// Whether that was measured or is the prior.
+    pub service_time_measured: bool,
+    /// Arrival rate × service time.
+    pub offered_load: Erlangs,
+    /// Slots on top: β·√(dispersion × offered load).
+    pub headroom: Erlangs,
+}
+
+/// What one replica can carry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapacityExplanation {
+    /// Slots per replica used for sizing.
+    pub concurrency_cap: Concurrency,
+    /// What bound it.
+    pub bound_by: CapacityBound,
+    /// `max-num-seqs`, where known.
+    pub max_num_seqs: Option<Concurrency>,
+    /// KV tokens ÷ mean tokens per request, where known.
+    pub kv_bound: Option<Concurrency>,
+}
+
+/// Which limit makes the concurrency cap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CapacityBound {
+    /// `max-num-seqs` as the engine states it.
+    MaxNumSeqs,
+    /// The configured cap.
+    Configured,
+    /// KV memory.
+    KvMemory,
+    /// Nothing was known: a cautious default.
+    Default,
+}
+
+/// How long a start takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColdStartExplanation {
+    /// Starts that were seen to end.
+    pub samples: u32,
+    /// Median.
+    pub p50: Duration,
+    /// 90th percentile: the start-up part of the lead time.
+    pub p90: Duration,
+    /// Tick interval + p90: how far ahead a start must be decided.
+    pub lead_time: Duration,
+}
+
+/// The queue, now and one lead time ahead.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BacklogExplanation {
+    /// Requests queued in engines or held at the gateway.
+    pub requests: u32,
+    /// Requests that would still be queued when a start ordered now is ready.
+    pub requests_at_lead_time: f64,
+}
+
+/// What exists, by kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SupplyExplanation {
+    /// May serve.
+    pub ready: ReplicaCount,
+    /// On their way and credited.
+    pub starting: ReplicaCount,
+    /// Finishing their last requests.
+    pub draining: ReplicaCount,
+    /// In standby.
+    pub standby: ReplicaCount,
+    /// Time until each credited start should be ready, soonest first.
+    pub residuals: Vec<Duration>,
+    /// In flight ÷ (ready × concurrency cap), where every ready replica's is known.
+    pub utilization: Option<Utilization>,
+}

@@ -1,0 +1,238 @@
+//! What a world saw at one tick. Every signal is a [`Sample`] with its time, or absent.
+//!
+//! **Invariant:** absent is not zero. A world that could not read a signal leaves it out; it
+//! never fills in a default.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Concurrency, Instant, Utilization};
+
+/// Number of one observe-decide-apply round, counted from 0 for each pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TickId(pub u64);
+
+/// Identity of a replica within its pool; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReplicaId(pub u64);
+
+impl fmt::Display for ReplicaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "r{}", self.0)
+    }
+}
+
+/// A measured value and when it was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample<T> {
+    /// What was measured.
+    pub value: T,
+    /// When it was true, in the world's time.
+    pub observed_at: Instant,
+}
+
+impl<T> Sample<T> {
+    /// A value seen at `observed_at`.
+    pub const fn new(value: T, observed_at: Instant) -> Self {
+        Self { value, observed_at }
+    }
+
+    /// How old the value is at `now`.
+    pub const fn staleness(&self, now: Instant) -> Duration {
+        now.since(self.observed_at)
+    }
+}
+
+/// A kind of standby, cheapest wake first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rung {
+    /// The engine sleeps: weights in host memory, KV cache dropped, process alive.
+    Sleeping,
+}
+
+/// Where a replica is in its life. The order of the first eight is the order in which they
+/// are passed through; any of the first five may be skipped by a world that can't tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplicaPhase {
+    /// Ordered, and nothing has happened yet (no slot, or waiting out a restart back-off).
+    Pending,
+    /// A machine is being made ready for it.
+    Provisioning,
+    /// Its image is being pulled.
+    Pulling,
+    /// Its weights are being loaded.
+    Loading,
+    /// The engine profiles, compiles, captures graphs, and answers its first token.
+    Warming,
+    /// It may be given traffic.
+    Ready,
+    /// No new requests; those in flight finish.
+    Draining,
+    /// Gone. Worlds report it at most once more, then leave it out.
+    Stopped,
+    /// Held so that a wake is short; gets no traffic.
+    Standby(Rung),
+    /// On its way from standby to ready.
+    Waking(Rung),
+}
+
+impl ReplicaPhase {
+    /// On its way to [`ReplicaPhase::Ready`], from nothing or from standby.
+    pub const fn is_starting(self) -> bool {
+        match self {
+            Self::Pending
+            | Self::Provisioning
+            | Self::Pulling
+            | Self::Loading
+            | Self::Warming
+            | Self::Waking(_) => true,
+            Self::Ready | Self::Draining | Self::Stopped | Self::Standby(_) => false,
+        }
+    }
+
+    /// Name as in metrics, JSON and docs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Provisioning => "provisioning",
+            Self::Pulling => "pulling",
+            Self::Loading => "loading",
+            Self::Warming => "warming",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Stopped => "stopped",
+            Self::Standby(_) => "standby",
+            Self::Waking(_) => "waking",
+        }
+    }
+}
+
+/// What an engine counted between two scrapes of it, resets already taken out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Time between the two scrapes.
+    pub over: Duration,
+    /// Requests that ended well. Clients that hung up are missing from it on vLLM.
+    pub completions: u64,
+    /// Prompt tokens computed.
+    pub prompt_tokens: u64,
+    /// Tokens generated.
+    pub generation_tokens: u64,
+    /// Requests thrown out of the batch for want of KV blocks.
+    pub preemptions: u64,
+}
+
+/// Quantiles of a latency over a short window; absent when nothing was measured in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencyWindow {
+    /// How many measurements.
+    pub count: u64,
+    /// Arithmetic mean.
+    pub mean: Duration,
+    /// Median.
+    pub p50: Duration,
+    /// 90th percentile.
+    pub p90: Duration,
+    /// 99th percentile.
+    pub p99: Duration,
+}
+
+/// One replica as seen at this tick.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReplicaObservation {
+    /// Which one.
+    pub id: ReplicaId,
+    /// Its phase.
+    pub phase: ReplicaPhase,
+    /// When it entered that phase.
+    pub phase_since: Instant,
+    /// When its start (or wake) was ordered.
+    pub start_ordered_at: Instant,
+    /// How often it was restarted after a crash since it was ordered.
+    pub restarts: u32,
+    /// Requests holding a batch slot (`vllm:num_requests_running`).
+    pub in_flight: Option<Sample<u32>>,
+    /// Requests waiting for a slot (`vllm:num_requests_waiting`).
+    pub queue_depth: Option<Sample<u32>>,
+    /// Share of KV blocks in use.
+    pub kv_utilization: Option<Sample<Utilization>>,
+    /// `max-num-seqs`, where the engine or its command tells.
+    pub max_num_seqs: Option<Concurrency>,
+    /// Tokens that fit its KV cache (`vllm:cache_config_info`).
+    pub kv_capacity_tokens: Option<u64>,
+    /// What it counted since the scrape before.
+    pub counters: Option<Sample<Counters>>,
+    /// TTFT as the engine saw it, over the last window.
+    pub ttft: Option<Sample<LatencyWindow>>,
+    /// Inter-token latency as the engine saw it, over the last window.
+    pub itl: Option<Sample<LatencyWindow>>,
+    /// Requests the gateway sent it and that have not ended. A sleeping vLLM shows 0 in flight and
+    /// 0 queued while requests hang in it: this is the number that tells.
+    pub outstanding: Option<Sample<u32>>,
+}
+
+impl ReplicaObservation {
+    /// Requests inside the replica, by the best fresh source: the larger of the gateway's count and
+    /// the engine's own. `None` when neither is fresh.
+    pub fn requests_inside(&self, now: Instant, staleness_max: Duration) -> Option<u32> {
+        let fresh = |sample: Option<Sample<u32>>| {
+            sample.filter(|s| s.staleness(now) <= staleness_max).map(|s| s.value)
+        };
+        let engine = match (fresh(self.in_flight), fresh(self.queue_depth)) {
+            (Some(in_flight), Some(queue_depth)) => Some(in_flight.saturating_add(queue_depth)),
+            _ => None,
+        };
+        match (engine, fresh(self.outstanding)) {
+            (Some(engine), Some(gateway)) => Some(engine.max(gateway)),
+            (engine, gateway) => engine.or(gateway),
+        }
+    }
+}
+
+/// What a gateway measured for the pool since it was last asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GatewayObservation {
+    /// When it was asked.
+    pub observed_at: Instant,
+    /// Time since it was asked before.
+    pub over: Duration,
+    /// Requests that arrived, held and rejected ones included.
+    pub arrivals: u64,
+    /// Requests answered completely.
+    pub completions: u64,
+    /// Requests that failed after an engine had begun.
+    pub failures: u64,
+    /// Requests turned away (429, 503).
+    pub rejections: u64,
+    /// Requests held now because no replica could take them.
+    pub held: u32,
+    /// Age of the oldest of them.
+    pub held_oldest: Option<Duration>,
+    /// Arrival → first token as the client saw it, over those that got theirs since.
+    pub ttft: Option<LatencyWindow>,
+    /// Gaps between successive streamed events.
+    pub itl: Option<LatencyWindow>,
+    /// First byte sent to the engine → last byte received: time inside an engine.
+    pub engine_time: Option<LatencyWindow>,
+}
+
+/// Everything a world saw of one pool at one tick.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Which tick.
+    pub tick: TickId,
+    /// The world's time.
+    pub now: Instant,
+    /// Replicas that exist, sorted by id, without duplicates.
+    pub replicas: Vec<ReplicaObservation>,
+    /// The gateway's view, when there is a gateway and it answered.
+    pub gateway: Option<GatewayObservation>,
+    /// Replicas that could still be placed now (GPU slots, quota); absent when nobody knows.
+    pub replicas_placeable: Option<u32>,
+}

@@ -1,0 +1,293 @@
+//! The validated configuration of one pool's autoscaling.
+//!
+//! **Invariant:** an invalid [`Policy`] cannot exist: the only way to one is
+//! [`PolicySpec::validate`], which names the key, its value and the allowed range.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Concurrency, Probability, ReplicaCount};
+
+/// What an SLO is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SloMetric {
+    /// Time from arrival to first token, queueing included.
+    Ttft,
+}
+
+/// A service level objective: at quantile `quantile`, `metric` stays within `threshold`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Slo {
+    /// What is measured.
+    pub metric: SloMetric,
+    /// Share of requests that must be within the threshold, e.g. 0.99 for P99.
+    pub quantile: Probability,
+    /// The bound.
+    pub threshold: Duration,
+}
+
+/// What is believed about a pool's cold start before one was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColdStartPrior {
+    /// Median time from order to ready.
+    pub p50: Duration,
+    /// 90th percentile of it.
+    pub p90: Duration,
+}
+
+/// At most `replicas` more (or fewer) within any `period`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScaleRateLimit {
+    /// The change allowed.
+    pub replicas: u32,
+    /// Within this time.
+    pub period: Duration,
+}
+
+/// The knobs of a [`Policy`], not yet checked. [`PolicySpec::default`] is meant to need no tuning.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PolicySpec {
+    /// Fewest replicas ready or on their way; 0 allows scale to zero.
+    pub replicas_min: ReplicaCount,
+    /// Most replicas that may exist, starting and draining ones included.
+    pub replicas_max: ReplicaCount,
+    /// The aim.
+    pub slo: Slo,
+    /// Slots per replica, where `max-num-seqs` can't be read from the engine.
+    pub concurrency_cap: Option<Concurrency>,
+    /// Time between two decisions.
+    pub tick_interval: Duration,
+    /// A signal older than this is not believed.
+    pub staleness_max: Duration,
+    /// Cold start assumed until starts were seen.
+    pub cold_start_prior: ColdStartPrior,
+    /// Service time assumed until completions were seen.
+    pub service_time_prior: Duration,
+    /// β of square-root staffing: headroom is β·√(dispersion × offered load) slots.
+    pub headroom_beta: f64,
+    /// Time within which a backlog that is left when new replicas arrive should be gone.
+    pub backlog_drain_time: Duration,
+    /// Window over which the arrival rate is averaged for sizing.
+    pub arrival_window: Duration,
+    /// Shorter window that catches a burst.
+    pub burst_window: Duration,
+    /// A replica is given up only when none of the last this-long needed it.
+    pub scale_down_window: Duration,
+    /// How fast the pool may shrink.
+    pub scale_down_limit: ScaleRateLimit,
+    /// Most replicas starting at one time.
+    pub starts_max: u32,
+    /// Sleeping replicas to keep when shrinking, to be woken first when growing.
+    pub standby_target: ReplicaCount,
+    /// A draining replica is stopped after this even if requests are still in it.
+    pub drain_timeout: Duration,
+}
+
+impl Default for PolicySpec {
+    fn default() -> Self {
+        Self {
+            replicas_min: ReplicaCount(1),
+            replicas_max: ReplicaCount(8),
+            slo: Slo {
+                metric: SloMetric::Ttft,
+                quantile: Probability::saturating(0.99),
+                threshold: Duration::from_secs(2),
+            },
+            concurrency_cap: None,
+            tick_interval: Duration::from_secs(2),
+            staleness_max: Duration::from_secs(15),
+            cold_start_prior: ColdStartPrior {
+                p50: Duration::from_secs(120),
+                p90: Duration::from_secs(180),
+            },
+            service_time_prior: Duration::from_secs(10),
+            headroom_beta: 1.5,
+            backlog_drain_time: Duration::from_secs(30),
+            arrival_window: Duration::from_secs(120),
+            burst_window: Duration::from_secs(20),
+            scale_down_window: Duration::from_secs(300),
+            scale_down_limit: ScaleRateLimit { replicas: 1, period: Duration::from_secs(30) },
+            starts_max: 16,
+            standby_target: ReplicaCount(0),
+            drain_timeout: Duration::from_secs(600),
+        }
+    }
+}
+
+/// A contradiction or an impossible value in a [`PolicySpec`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}` is {value}; it must be {allowed}")]
+pub struct PolicyError {
+    /// The field of [`PolicySpec`].
+    pub key: &'static str,
+    /// The value given.
+    pub value: String,
+    /// What would be accepted.
+    pub allowed: String,
+}
+
+/// A checked [`PolicySpec`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "PolicySpec", into = "PolicySpec")]
+pub struct Policy(PolicySpec);
+
+impl Policy {
+    /// The checked knobs, to read.
+    pub const fn spec(&self) -> &PolicySpec {
+        &self.0
+    }
+}
+
+impl TryFrom<PolicySpec> for Policy {
+    type Error = PolicyError;
+
+    fn try_from(spec: PolicySpec) -> Result<Self, PolicyError> {
+        spec.validate()
+    }
+}
+
+impl From<Policy> for PolicySpec {
+    fn from(policy: Policy) -> Self {
+        policy.0
+    }
+}
+
+/// Longest window that memory can hold at the coarsest bin (see `memory`).
+const WINDOW_MAX: Duration = Duration::from_secs(3600);
+/// More replicas than this in one pool is a typing mistake; it also bounds every list.
+const REPLICAS_LIMIT: u32 = 10_000;
+/// A tick faster than this is noise; a slower one than `WINDOW_MAX` no control.
+const TICK_MIN: Duration = Duration::from_millis(10);
+
+impl PolicySpec {
+    /// Checks every knob on its own and against the others.
+    ///
+    /// # Errors
+    /// The first knob that is out of range or contradicts another, with what would be allowed.
+    pub fn validate(self) -> Result<Policy, PolicyError> {
+        self.check_counts()?;
+        self.check_slo()?;
+        self.check_times()?;
+        let beta = self.headroom_beta;
+        require((0.0..=10.0).contains(&beta), "headroom_beta", beta, "from 0 to 10")?;
+        Ok(Policy(self))
+    }
+
+    fn check_counts(&self) -> Result<(), PolicyError> {
+        let (min, max) = (self.replicas_min, self.replicas_max);
+        let limit = format!("from 1 to {REPLICAS_LIMIT}");
+        require((1..=REPLICAS_LIMIT).contains(&max.0), "replicas_max", max, &limit)?;
+        let at_most = format!("at most replicas_max, which is {max}");
+        require(min <= max, "replicas_min", min, &at_most)?;
+        let standby = self.standby_target;
+        require(standby <= max, "standby_target", standby, &at_most)?;
+        require(self.starts_max >= 1, "starts_max", self.starts_max, "at least 1")?;
+        let shrink = self.scale_down_limit.replicas;
+        require(shrink >= 1, "scale_down_limit.replicas", shrink, "at least 1")
+    }
+
+    fn check_slo(&self) -> Result<(), PolicyError> {
+        let quantile = self.slo.quantile.get();
+        let inside = (0.5..1.0).contains(&quantile);
+        require(inside, "slo.quantile", quantile, "at least 0.5 and below 1")?;
+        let threshold = self.slo.threshold;
+        let inside = threshold > Duration::ZERO && threshold <= WINDOW_MAX;
+        require_time(inside, "slo.threshold", threshold, "above 0s and at most 1h")
+    }
+
+    fn check_times(&self) -> Result<(), PolicyError> {
+        let tick = self.tick_interval;
+        let inside = tick >= TICK_MIN && tick <= Duration::from_secs(300);
+        require_time(inside, "tick_interval", tick, "from 10ms to 5m")?;
+        let stale = self.staleness_max;
+        require_time(stale >= tick, "staleness_max", stale, "at least tick_interval")?;
+        let (arrival, burst) = (self.arrival_window, self.burst_window);
+        let inside = burst >= tick && burst <= arrival;
+        require_time(inside, "burst_window", burst, "from tick_interval to arrival_window")?;
+        let windows = [
+            ("arrival_window", arrival),
+            ("scale_down_window", self.scale_down_window),
+            ("scale_down_limit.period", self.scale_down_limit.period),
+        ];
+        for (key, value) in windows {
+            require_time(value <= WINDOW_MAX, key, value, "at most 1h")?;
+        }
+        let prior = self.cold_start_prior;
+        let ordered = prior.p50 <= prior.p90;
+        require_time(ordered, "cold_start_prior.p90", prior.p90, "at least cold_start_prior.p50")?;
+        let positive = [
+            ("service_time_prior", self.service_time_prior),
+            ("backlog_drain_time", self.backlog_drain_time),
+            ("drain_timeout", self.drain_timeout),
+        ];
+        for (key, value) in positive {
+            require_time(value > Duration::ZERO, key, value, "above 0s")?;
+        }
+        Ok(())
+    }
+}
+
+fn require(
+    holds: bool,
+    key: &'static str,
+    value: impl ToString,
+    allowed: &str,
+) -> Result<(), PolicyError> {
+    if holds {
+        return Ok(());
+    }
+    Err(PolicyError { key, value: value.to_string(), allowed: allowed.to_owned() })
+}
+
+fn require_time(
+    holds: bool,
+    key: &'static str,
+    value: Duration,
+    allowed: &str,
+) -> Result<(), PolicyError> {
+    require(holds, key, format!("{value:?}"), allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut PolicySpec), expected: &str) {
+        let mut spec = PolicySpec::default();
+        change(&mut spec);
+        let got = spec.validate().map_or_else(|e| e.to_string(), |_| "valid".to_owned());
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn validation_names_key_value_and_range() {
+        check(|_| {}, "valid");
+        check(
+            |s| s.replicas_min = ReplicaCount(9),
+            "`replicas_min` is 9; it must be at most replicas_max, which is 8",
+        );
+        check(
+            |s| s.replicas_max = ReplicaCount(0),
+            "`replicas_max` is 0; it must be from 1 to 10000",
+        );
+        check(
+            |s| s.slo.threshold = Duration::ZERO,
+            "`slo.threshold` is 0ns; it must be above 0s and at most 1h",
+        );
+        check(
+            |s| s.headroom_beta = f64::NAN,
+            "`headroom_beta` is NaN; it must be from 0 to 10",
+        );
+        check(
+            |s| s.staleness_max = Duration::from_secs(1),
+            "`staleness_max` is 1s; it must be at least tick_interval",
+        );
+        check(
+            |s| s.burst_window = Duration::from_secs(200),
+            "`burst_window` is 200s; it must be from tick_interval to arrival_window",
+        );
+    }
+}
