@@ -4,7 +4,7 @@
 //! [`Observation`], calls [`decide`], and applies the [`Plan`] that comes back.
 //!
 //! **Invariant:** nothing here does I/O, reads a clock, draws a random number, logs, or is async.
-//! Time comes in as [`Instant`]; randomness, when a policy needs it, will come in as a seed.
+//! Time comes in as [`Instant`]; randomness, when a policy needs it, comes in as a seed.
 //!
 //! **Invariant:** no iteration over hash maps; equal inputs give bit-equal outputs.
 
@@ -13,13 +13,31 @@ mod units;
 mod observation;
 mod policy;
 
+mod decide;
+
+mod backlog;
+mod capacity;
+mod cold_start;
+mod demand;
+mod plan;
+
+mod decision;
+mod memory;
+
+pub mod invariants;
+
+pub use decide::decide;
+pub use decision::{
+    Action, ArrivalSource, BacklogExplanation, CapacityBound, CapacityExplanation,
+    ColdStartExplanation, Decision, DemandExplanation, Explanation, Plan, Reason, StopReason,
+    SupplyExplanation,
+};
+pub use memory::{ArrivalBin, LastTick, Memory, RemovalAt, ReplicaMemory, TargetAt, WorkTotals};
 pub use observation::{
     Counters, GatewayObservation, LatencyWindow, Observation, ReplicaId, ReplicaObservation,
     ReplicaPhase, Rung, Sample, TickId,
 };
-pub use policy::{
-    ColdStartPrior, Policy, PolicyError, PolicySpec, ScaleRateLimit, Slo, SloMetric,
-};
+pub use policy::{ColdStartPrior, Policy, PolicyError, PolicySpec, ScaleRateLimit, Slo, SloMetric};
 pub use units::{
     Concurrency, Erlangs, GpuSeconds, Instant, Probability, ReplicaCount, RequestRate, Utilization,
 };

@@ -277,10 +277,7 @@ mod tests {
             |s| s.slo.threshold = Duration::ZERO,
             "`slo.threshold` is 0ns; it must be above 0s and at most 1h",
         );
-        check(
-            |s| s.headroom_beta = f64::NAN,
-            "`headroom_beta` is NaN; it must be from 0 to 10",
-        );
+        check(|s| s.headroom_beta = f64::NAN, "`headroom_beta` is NaN; it must be from 0 to 10");
         check(
             |s| s.staleness_max = Duration::from_secs(1),
             "`staleness_max` is 1s; it must be at least tick_interval",

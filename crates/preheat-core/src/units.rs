@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 /// A point in time: nanoseconds since the world's origin (the Unix epoch for live worlds, zero
 /// for a simulation). `std::time::Instant` can neither be built nor stored, which would end
 /// record and replay.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Instant(u64);
 
@@ -67,7 +69,7 @@ macro_rules! quantity {
             /// `None` when the value is NaN, negative or above the quantity's range.
             pub fn new(value: f64) -> Option<Self> {
                 // `-0.0` compares equal to zero but prints differently: adding 0.0 removes it.
-                (value >= 0.0 && value <= $max).then_some(Self(value + 0.0))
+                (0.0..=$max).contains(&value).then_some(Self(value + 0.0))
             }
 
             /// The nearest value in range; NaN becomes zero. For computed values whose inputs

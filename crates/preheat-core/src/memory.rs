@@ -1,0 +1,115 @@
+//! What one decision leaves for the next. Bounded: every list has a named limit.
+//!
+//! **Invariant:** memory is data only. It holds nothing that a journal could not store.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::observation::{ReplicaId, TickId};
+use crate::units::Instant;
+
+/// Everything remembered between two ticks of one pool. [`Memory::default`] knows nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The tick before this one.
+    pub last: Option<LastTick>,
+    /// Arrivals of the last windows, oldest first.
+    pub arrivals: VecDeque<ArrivalBin>,
+    /// Decayed totals from which service time and request size follow.
+    pub work: WorkTotals,
+    /// Cold starts that ended, newest last.
+    pub cold_starts: VecDeque<Duration>,
+    /// Wakes that ended, newest last.
+    pub wakes: VecDeque<Duration>,
+    /// What must be known of each replica that exists.
+    pub replicas: BTreeMap<ReplicaId, ReplicaMemory>,
+    /// Targets of the stabilization window: times ascend, targets descend, so that the front is
+    /// the window's largest.
+    pub targets: VecDeque<TargetAt>,
+    /// Recent removals, for the rate limit.
+    pub removals: VecDeque<RemovalAt>,
+}
+
+/// The tick before this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastTick {
+    /// Its number.
+    pub tick: TickId,
+    /// Its time.
+    pub at: Instant,
+}
+
+/// Requests that arrived within a span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArrivalBin {
+    /// End of the span.
+    pub end: Instant,
+    /// Its length.
+    pub over: Duration,
+    /// How many arrived.
+    pub arrivals: u64,
+}
+
+/// Totals that fade with time, so that ratios between them follow a changing mix.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorkTotals {
+    /// Slots in use, integrated over time.
+    pub slot_seconds: f64,
+    /// Requests that passed through a slot in the same time: the mean of those that began and those
+    /// that ended. Counting ends alone would overstate the service time while traffic grows.
+    pub requests: f64,
+    /// Prompt tokens computed for them.
+    pub prompt_tokens: f64,
+    /// Tokens generated for them.
+    pub generation_tokens: f64,
+}
+
+/// What must be known of one replica from tick to tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaMemory {
+    /// When its present start or wake began; `None` once it was ready.
+    pub starting_since: Option<Instant>,
+    /// Whether that is a wake.
+    pub is_wake: bool,
+    /// Time of the newest counters already used, so that none is used twice.
+    pub counters_at: Option<Instant>,
+    /// Requests inside it when last known.
+    pub inside: Option<u32>,
+    /// Requests in its slots at the newest counters.
+    pub in_flight: Option<u32>,
+}
+
+/// A target and when it was computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetAt {
+    /// When.
+    pub at: Instant,
+    /// Replicas.
+    pub target: u32,
+}
+
+/// Replicas given up and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovalAt {
+    /// When.
+    pub at: Instant,
+    /// How many.
+    pub count: u32,
+}
+
+/// Bins kept: an arrival window of an hour at one bin a second.
+pub(crate) const ARRIVAL_BINS_MAX: usize = 3600;
+/// Starts kept: enough for a stable 90th percentile, few enough to follow a change of image.
+pub(crate) const START_SAMPLES_MAX: usize = 32;
+/// Entries of the stabilization window and of the rate limit: an hour at one a second.
+pub(crate) const WINDOW_ENTRIES_MAX: usize = 3600;
+
+/// Appends and drops the oldest beyond `max`.
+pub(crate) fn push_bounded<T>(list: &mut VecDeque<T>, item: T, max: usize) {
+    if list.len() >= max {
+        list.pop_front();
+    }
+    list.push_back(item);
+}

@@ -1,0 +1,161 @@
+//! From a desired count to steps: who is started, resumed, woken, drained, stopped.
+//!
+//! **Invariant:** nothing is stopped while a request is in it, but past its drain deadline.
+
+use std::time::Duration;
+
+use crate::decide::{Fleet, Limited};
+use crate::decision::{Action, StopReason};
+use crate::memory::{Memory, RemovalAt, WINDOW_ENTRIES_MAX, push_bounded};
+use crate::observation::{Observation, ReplicaId, Rung};
+use crate::policy::PolicySpec;
+use crate::units::Instant;
+
+/// The steps, and how far they go.
+pub(crate) struct Steps {
+    pub(crate) actions: Vec<Action>,
+    /// Replicas added to the supply.
+    pub(crate) added: u32,
+    /// Replicas taken from it.
+    pub(crate) removed: u32,
+}
+
+/// Steps from what exists to what is desired.
+pub(crate) fn steps(
+    spec: &PolicySpec,
+    memory: &mut Memory,
+    observation: &Observation,
+    fleet: &Fleet,
+    limited: &Limited,
+) -> Steps {
+    let supply = fleet.supply();
+    let mut steps = Steps { actions: Vec::new(), added: 0, removed: 0 };
+    let mut draining = fleet.draining.clone();
+    let mut standby = fleet.standby.clone();
+    if limited.desired > supply {
+        let missing = limited.desired - supply;
+        grow(spec, observation, fleet, missing, &mut draining, &mut standby, &mut steps);
+    } else if limited.hold.is_none() && limited.desired < supply {
+        shrink(spec, memory, observation.now, fleet, supply - limited.desired, &mut steps);
+    }
+    finish_drains(spec, observation, &draining, &mut standby, &mut steps);
+    trim_standby(spec, &standby, &mut steps);
+    steps
+}
+
+/// Quickest first: a draining replica serves at once, a standby one after its wake.
+fn grow(
+    spec: &PolicySpec,
+    observation: &Observation,
+    fleet: &Fleet,
+    missing: u32,
+    draining: &mut Vec<ReplicaId>,
+    standby: &mut Vec<ReplicaId>,
+    steps: &mut Steps,
+) {
+    while steps.added < missing
+        && let Some(replica) = draining.pop()
+    {
+        steps.actions.push(Action::Resume { replica });
+        steps.added += 1;
+    }
+    while steps.added < missing && !standby.is_empty() {
+        steps.actions.push(Action::Wake { replica: standby.remove(0) });
+        steps.added += 1;
+    }
+    let under_way = fleet.starting.len() + fleet.overdue.len();
+    let startable = spec.starts_max.saturating_sub(u32::try_from(under_way).unwrap_or(u32::MAX));
+    let below_max = spec.replicas_max.0.saturating_sub(fleet.total());
+    let placeable = observation.replicas_placeable.unwrap_or(u32::MAX);
+    let count = (missing - steps.added).min(startable).min(below_max).min(placeable);
+    if count > 0 {
+        steps.actions.push(Action::Start { count });
+        steps.added += count;
+    }
+}
+
+/// Starts that are furthest from ready first, then the emptiest; within the rate limit.
+fn shrink(
+    spec: &PolicySpec,
+    memory: &mut Memory,
+    now: Instant,
+    fleet: &Fleet,
+    surplus: u32,
+    steps: &mut Steps,
+) {
+    let oldest = now.saturating_sub(spec.scale_down_limit.period);
+    while memory.removals.front().is_some_and(|removal| removal.at <= oldest) {
+        memory.removals.pop_front();
+    }
+    let used: u32 = memory.removals.iter().map(|removal| removal.count).sum();
+    let allowed = surplus.min(spec.scale_down_limit.replicas.saturating_sub(used));
+    let mut ready = fleet.ready.clone();
+    // Among equally empty ones the youngest goes: the older ones have warmer caches.
+    ready.sort_by_key(|&(id, inside)| (inside, std::cmp::Reverse(id)));
+    let starting = fleet
+        .starting
+        .iter()
+        .rev()
+        .map(|&(_, replica)| Action::Stop { replica, because: StopReason::StartCancelled });
+    let draining = ready.into_iter().map(|(replica, _)| Action::Drain { replica });
+    let removals: Vec<Action> = starting.chain(draining).take(allowed as usize).collect();
+    steps.removed = u32::try_from(removals.len()).unwrap_or(u32::MAX);
+    steps.actions.extend(removals);
+    if steps.removed > 0 {
+        let removal = RemovalAt { at: now, count: steps.removed };
+        push_bounded(&mut memory.removals, removal, WINDOW_ENTRIES_MAX);
+    }
+}
+
+/// Ends, or puts to sleep, what has drained.
+fn finish_drains(
+    spec: &PolicySpec,
+    observation: &Observation,
+    draining: &[ReplicaId],
+    standby: &mut Vec<ReplicaId>,
+    steps: &mut Steps,
+) {
+    for replica in observation.replicas.iter().filter(|r| draining.contains(&r.id)) {
+        let id = replica.id;
+        let age = observation.now.since(replica.phase_since);
+        let inside = replica.requests_inside(observation.now, spec.staleness_max);
+        // A count from before the drain began may miss a request that was on its way.
+        let settled = age >= spec.tick_interval && seen_since_drain(replica, spec.tick_interval);
+        if inside == Some(0) && settled {
+            if standby.len() < spec.standby_target.0 as usize {
+                steps.actions.push(Action::Sleep { replica: id, rung: Rung::Sleeping });
+                standby.push(id);
+            } else {
+                let because = StopReason::Drained;
+                steps.actions.push(Action::Stop { replica: id, because });
+            }
+        } else if age > spec.drain_timeout {
+            let because = StopReason::DrainDeadlinePassed;
+            steps.actions.push(Action::Stop { replica: id, because });
+        }
+    }
+}
+
+/// Whether whatever says how many requests are inside was asked after the drain had begun.
+fn seen_since_drain(
+    replica: &crate::observation::ReplicaObservation,
+    tick_interval: Duration,
+) -> bool {
+    let began = replica.phase_since.saturating_add(tick_interval / 2);
+    let engine = replica.in_flight.map(|sample| sample.observed_at);
+    let gateway = replica.outstanding.map(|sample| sample.observed_at);
+    engine.max(gateway).is_some_and(|at| at >= began)
+}
+
+/// Gives up standby replicas beyond the target.
+fn trim_standby(spec: &PolicySpec, standby: &[ReplicaId], steps: &mut Steps) {
+    let target = spec.standby_target.0 as usize;
+    let slept = |id: ReplicaId| {
+        steps.actions.iter().any(|a| matches!(a, Action::Sleep { replica, .. } if *replica == id))
+    };
+    let surplus: Vec<ReplicaId> =
+        standby.iter().skip(target).copied().filter(|id| !slept(*id)).collect();
+    for replica in surplus {
+        steps.actions.push(Action::Stop { replica, because: StopReason::StandbySurplus });
+    }
+}

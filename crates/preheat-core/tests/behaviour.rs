@@ -1,0 +1,184 @@
+//! What the policy does, told as timelines in a toy world.
+
+mod toy;
+
+use std::time::Duration;
+
+use preheat_core::{Action, Policy, PolicySpec, Reason, ReplicaCount};
+use toy::{Row, Setup, Toy};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn setup(change: impl FnOnce(&mut PolicySpec)) -> Setup {
+    let mut setup = Setup::default();
+    setup.policy.replicas_max = ReplicaCount(40);
+    change(&mut setup.policy);
+    setup
+}
+
+fn starts(rows: &[Row]) -> u32 {
+    let actions = rows.iter().flat_map(|row| &row.decision.plan.actions);
+    actions.map(|a| if let Action::Start { count } = a { *count } else { 0 }).sum()
+}
+
+fn last(rows: &[Row]) -> &Row {
+    rows.last().expect("the run has rows")
+}
+
+/// 3 requests/s × 10 s = 30 erlangs, + 1.5·√30 = 8.2 slots, ÷ 8 slots = 4.8: 5 replicas.
+#[test]
+fn constant_traffic_settles_on_littles_law_and_stays() {
+    let mut toy = Toy::new(setup(|_| {}), 1);
+    toy.run(15 * MINUTE, 3.0);
+    let steady = toy.run(30 * MINUTE, 3.0);
+    for row in steady {
+        assert_eq!((row.ready, row.starting, row.draining), (5, 0, 0), "at {:?}", row.at);
+        assert_eq!(row.decision.explanation.reason, Reason::Steady);
+    }
+}
+
+/// During a cold start of two minutes a queue builds up. A rule on queue length would order more at
+/// each tick; here what is on its way is credited.
+#[test]
+fn a_long_start_does_not_wind_up() {
+    let mut toy = Toy::new(setup(|_| {}), 2);
+    toy.run(10 * MINUTE, 1.0);
+    let burst = toy.run(10 * MINUTE, 6.0);
+    let peak = burst.iter().map(|row| row.ready + row.starting).max();
+    // 60 erlangs + headroom need 9 replicas; the queue of two minutes may double that, not more.
+    assert!(peak <= Some(18), "peak {peak:?}");
+    assert_eq!(last(burst).queued, 0);
+}
+
+#[test]
+fn scale_up_is_ordered_within_the_burst_window() {
+    let mut toy = Toy::new(setup(|_| {}), 3);
+    toy.run(10 * MINUTE, 1.0);
+    let burst = toy.run(Duration::from_secs(20), 6.0);
+    assert!(starts(burst) >= 2, "{} started", starts(burst));
+}
+
+#[test]
+fn scale_down_waits_for_the_window_and_drains() {
+    let mut toy = Toy::new(setup(|_| {}), 5);
+    toy.run(10 * MINUTE, 3.0);
+    let held = toy.run(4 * MINUTE, 0.5);
+    assert!(held.iter().all(|row| row.ready >= 5), "nothing is given up within the window");
+    let shrunk = toy.run(20 * MINUTE, 0.5);
+    assert!(shrunk.iter().any(|row| row.draining > 0));
+    assert_eq!(last(shrunk).ready, 2);
+    assert_eq!(toy.cut, 0, "no request was inside a replica that was stopped");
+}
+
+#[test]
+fn a_draining_replica_is_resumed_before_a_new_one_is_started() {
+    let mut setup = setup(|s| s.scale_down_limit.replicas = 4);
+    setup.service_time = MINUTE;
+    let mut toy = Toy::new(setup, 5);
+    toy.run(10 * MINUTE, 0.5);
+    while toy.rows.last().is_none_or(|row| row.draining == 0) {
+        toy.run(Duration::from_secs(2), 0.2);
+        assert!(toy.rows.len() < 2000, "the pool never shrank");
+    }
+    let back = toy.run(Duration::from_secs(30), 2.0);
+    let first = back.iter().flat_map(|row| &row.decision.plan.actions).next();
+    assert!(matches!(first, Some(Action::Resume { .. })), "{first:?}");
+}
+
+#[test]
+fn blindness_never_shrinks_and_still_grows() {
+    let mut toy = Toy::new(setup(|_| {}), 5);
+    toy.run(10 * MINUTE, 3.0);
+    (toy.engines_visible, toy.gateway_visible) = (false, false);
+    let blind = toy.run(30 * MINUTE, 0.1);
+    for row in blind {
+        assert_eq!(row.ready, 5, "{:?}: {:?}", row.at, row.decision.explanation);
+    }
+    assert_eq!(last(blind).decision.explanation.reason, Reason::SignalsMissing);
+
+    // The gateway is back, the engines are not: arrivals are enough to grow on.
+    toy.gateway_visible = true;
+    let seen = toy.run(5 * MINUTE, 6.0);
+    assert!(last(seen).ready + last(seen).starting > 5);
+}
+
+#[test]
+fn without_a_gateway_arrivals_come_from_the_engines() {
+    let mut toy = Toy::new(setup(|_| {}), 5);
+    toy.gateway_visible = false;
+    let rows = toy.run(20 * MINUTE, 3.0);
+    let demand = &last(rows).decision.explanation.demand;
+    assert!((demand.arrival_rate.get() - 3.0).abs() < 0.3, "{}", demand.arrival_rate);
+    assert!((demand.service_time.as_secs_f64() - 10.0).abs() < 1.0, "{:?}", demand.service_time);
+    assert_eq!(last(rows).ready, 5);
+}
+
+#[test]
+fn to_zero_and_back() {
+    let mut toy = Toy::new(setup(|s| s.replicas_min = ReplicaCount(0)), 1);
+    toy.run(5 * MINUTE, 0.2);
+    let idle = toy.run(15 * MINUTE, 0.0);
+    assert_eq!(last(idle).ready, 0);
+    assert!(idle.iter().any(|row| row.decision.explanation.reason == Reason::ToZero));
+    let back = toy.run(Duration::from_secs(10), 0.5);
+    assert_eq!(
+        back.iter().find(|r| r.starting > 0).map(|r| r.decision.explanation.reason),
+        Some(Reason::Activate)
+    );
+    let served = toy.run(5 * MINUTE, 0.5);
+    assert_eq!(last(served).queued, 0);
+}
+
+#[test]
+fn standby_is_filled_on_the_way_down_and_woken_first() {
+    let mut toy = Toy::new(setup(|s| s.standby_target = ReplicaCount(1)), 5);
+    toy.run(10 * MINUTE, 3.0);
+    let shrunk = toy.run(30 * MINUTE, 0.5);
+    assert_eq!(last(shrunk).decision.explanation.supply.standby, ReplicaCount(1));
+    let growing = toy.run(MINUTE, 4.0);
+    let first = growing.iter().flat_map(|row| &row.decision.plan.actions).next();
+    assert!(matches!(first, Some(Action::Wake { .. })), "{first:?}");
+}
+
+#[test]
+fn bounds_hold_and_are_named() {
+    let mut toy = Toy::new(setup(|s| s.replicas_max = ReplicaCount(3)), 1);
+    let rows = toy.run(20 * MINUTE, 6.0);
+    assert!(rows.iter().all(|row| row.ready + row.starting <= 3));
+    assert_eq!(last(rows).decision.explanation.reason, Reason::Capped);
+}
+
+#[test]
+fn cold_starts_are_learned_from_what_was_seen() {
+    let mut toy = Toy::new(setup(|_| {}), 0);
+    toy.run(5 * MINUTE, 4.0);
+    toy.run(10 * MINUTE, 8.0);
+    let rows = toy.run(10 * MINUTE, 14.0);
+    let cold_start = &last(rows).decision.explanation.cold_start;
+    assert!(cold_start.samples >= 8, "{}", cold_start.samples);
+    assert_eq!((cold_start.p50.as_secs(), cold_start.p90.as_secs()), (120, 120));
+}
+
+#[test]
+fn a_start_that_never_ends_loses_its_credit() {
+    let mut setup = setup(|_| {});
+    setup.cold_start = Duration::from_secs(100_000);
+    let mut toy = Toy::new(setup, 1);
+    let rows = toy.run(20 * MINUTE, 2.0);
+    let overdue = &last(rows).decision.explanation.replicas_overdue;
+    assert!(!overdue.is_empty());
+    assert!(rows.iter().all(|row| row.starting <= 16), "starts are bounded");
+}
+
+/// Equal inputs give equal outputs, and memory survives its journal form bit for bit.
+#[test]
+fn memory_round_trips_through_json() {
+    let mut toy = Toy::new(setup(|_| {}), 2);
+    toy.run(10 * MINUTE, 2.37);
+    let text = serde_json::to_string(&toy.memory).expect("memory is plain data");
+    let back: preheat_core::Memory = serde_json::from_str(&text).expect("and back");
+    assert_eq!(back, toy.memory);
+    let policy: Policy = setup(|_| {}).policy.validate().expect("valid");
+    let text = serde_json::to_string(&policy).expect("a policy is plain data");
+    assert_eq!(serde_json::from_str::<Policy>(&text).expect("and back"), policy);
+}

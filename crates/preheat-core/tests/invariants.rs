@@ -1,0 +1,181 @@
+//! The invariants hold on any sequence of observations, sensible or not.
+
+use std::time::Duration;
+
+use preheat_core::{
+    Concurrency, Counters, GatewayObservation, Instant, Memory, Observation, PolicySpec,
+    ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample, TickId, Utilization,
+    decide, invariants,
+};
+use proptest::prelude::*;
+
+fn phase() -> impl Strategy<Value = ReplicaPhase> {
+    prop_oneof![
+        1 => Just(ReplicaPhase::Pending),
+        1 => Just(ReplicaPhase::Loading),
+        1 => Just(ReplicaPhase::Warming),
+        6 => Just(ReplicaPhase::Ready),
+        2 => Just(ReplicaPhase::Draining),
+        1 => Just(ReplicaPhase::Standby(Rung::Sleeping)),
+        1 => Just(ReplicaPhase::Waking(Rung::Sleeping)),
+        1 => Just(ReplicaPhase::Stopped),
+    ]
+}
+
+/// A sample up to 30 s old: fresh and stale ones.
+fn sample<T: Clone + std::fmt::Debug>(
+    now: Instant,
+    value: impl Strategy<Value = T>,
+) -> impl Strategy<Value = Option<Sample<T>>> {
+    proptest::option::of((value, 0_u64..30)).prop_map(move |sample| {
+        sample.map(|(value, age)| Sample::new(value, now.saturating_sub(Duration::from_secs(age))))
+    })
+}
+
+fn counters() -> impl Strategy<Value = Counters> {
+    (0_u64..60, 0_u64..200, any::<u32>()).prop_map(|(over, completions, tokens)| Counters {
+        over: Duration::from_secs(over),
+        completions,
+        prompt_tokens: u64::from(tokens),
+        generation_tokens: u64::from(tokens / 7),
+        preemptions: 0,
+    })
+}
+
+fn replica(now: Instant) -> impl Strategy<Value = ReplicaObservation> {
+    let ages = (0_u64..2000, 0_u64..2000, 0_u32..3);
+    let gauges = (
+        sample(now, 0_u32..300),
+        sample(now, 0_u32..5000),
+        sample(now, 0_u32..300),
+        sample(now, counters()),
+    );
+    let caps = (proptest::option::of(1_u32..256), proptest::option::of(1_u64..1_000_000));
+    (0_u64..40, phase(), ages, gauges, caps).prop_map(move |(id, phase, ages, gauges, caps)| {
+        let (since, ordered, restarts) = ages;
+        let (in_flight, queue_depth, outstanding, counters) = gauges;
+        ReplicaObservation {
+            id: ReplicaId(id),
+            phase,
+            phase_since: now.saturating_sub(Duration::from_secs(since)),
+            start_ordered_at: now.saturating_sub(Duration::from_secs(since + ordered)),
+            restarts,
+            in_flight,
+            queue_depth,
+            kv_utilization: in_flight.map(|s| Sample::new(Utilization::ZERO, s.observed_at)),
+            max_num_seqs: caps.0.and_then(Concurrency::new),
+            kv_capacity_tokens: caps.1,
+            counters,
+            ttft: None,
+            itl: None,
+            outstanding,
+        }
+    })
+}
+
+fn gateway(now: Instant) -> impl Strategy<Value = Option<GatewayObservation>> {
+    let counts = (0_u64..500, 0_u64..500, 0_u32..200, 0_u64..40, 0_u64..30);
+    proptest::option::of(counts).prop_map(move |seen| {
+        seen.map(|(arrivals, completions, held, over, age)| GatewayObservation {
+            observed_at: now.saturating_sub(Duration::from_secs(age)),
+            over: Duration::from_secs(over),
+            arrivals,
+            completions,
+            failures: 0,
+            rejections: 0,
+            held,
+            held_oldest: None,
+            ttft: None,
+            itl: None,
+            engine_time: None,
+        })
+    })
+}
+
+fn observation(tick: u64, at: u64) -> impl Strategy<Value = Observation> {
+    let now = Instant::ORIGIN.saturating_add(Duration::from_secs(5000 + at));
+    let replicas = proptest::collection::vec(replica(now), 0..12);
+    (replicas, gateway(now), proptest::option::of(0_u32..8)).prop_map(
+        move |(mut replicas, gateway, replicas_placeable)| {
+            replicas.sort_by_key(|r| r.id);
+            replicas.dedup_by_key(|r| r.id);
+            Observation { tick: TickId(tick), now, replicas, gateway, replicas_placeable }
+        },
+    )
+}
+
+fn observations() -> impl Strategy<Value = Vec<Observation>> {
+    proptest::collection::vec(1_u64..400, 1..24).prop_flat_map(|steps| {
+        let mut at = 0;
+        let ticks = steps.into_iter().enumerate().map(|(tick, step)| {
+            at += step;
+            observation(tick as u64, at)
+        });
+        ticks.collect::<Vec<_>>()
+    })
+}
+
+fn policy() -> impl Strategy<Value = PolicySpec> {
+    (0_u32..6, 0_u32..20, 0_u32..3, 1_u32..5, 0.0..4.0_f64).prop_map(
+        |(min, more, standby, shrink, headroom_beta)| {
+            let mut spec = PolicySpec::default();
+            spec.replicas_min = ReplicaCount(min);
+            spec.replicas_max = ReplicaCount((min + more).max(1));
+            spec.standby_target = ReplicaCount(standby.min(spec.replicas_max.0));
+            spec.scale_down_limit.replicas = shrink;
+            spec.scale_down_window = Duration::from_secs(60);
+            spec.headroom_beta = headroom_beta;
+            spec
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    /// D1 to D10, on every decision.
+    #[test]
+    fn hold_on_any_sequence(spec in policy(), sequence in observations()) {
+        let policy = spec.validate().expect("the strategy makes valid policies");
+        let mut memory = Memory::default();
+        for observation in &sequence {
+            let decision = decide(&policy, &memory, observation);
+            if let Err(violation) = invariants::check(&policy, &memory, observation, &decision) {
+                return Err(TestCaseError::fail(format!("{violation}\n{observation:#?}")));
+            }
+            prop_assert_eq!(&decision, &decide(&policy, &memory, observation));
+            memory = decision.memory;
+        }
+    }
+
+    /// More arrivals never make a smaller target.
+    #[test]
+    fn target_is_monotone_in_arrivals(base in 0_u64..300, more in 0_u64..300) {
+        let target = |arrivals: u64| {
+            let now = Instant::ORIGIN.saturating_add(Duration::from_secs(100));
+            let gateway = GatewayObservation {
+                observed_at: now,
+                over: Duration::from_secs(20),
+                arrivals,
+                completions: 0,
+                failures: 0,
+                rejections: 0,
+                held: 0,
+                held_oldest: None,
+                ttft: None,
+                itl: None,
+                engine_time: None,
+            };
+            let observation = Observation {
+                tick: TickId(0),
+                now,
+                replicas: Vec::new(),
+                gateway: Some(gateway),
+                replicas_placeable: None,
+            };
+            let policy = PolicySpec::default().validate().expect("defaults are valid");
+            decide(&policy, &Memory::default(), &observation).explanation.target
+        };
+        prop_assert!(target(base) <= target(base + more));
+    }
+}

@@ -1,0 +1,258 @@
+//! A toy world for behaviour tests: replicas with slots, one central queue, a fixed cold start, and
+//! a gateway that counts. It advances tick by tick and checks every decision's invariants.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use preheat_core::{
+    Action, Concurrency, Counters, Decision, GatewayObservation, Instant, Memory, Observation,
+    Policy, PolicySpec, ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample, TickId, decide,
+    invariants,
+};
+
+pub(crate) const TICK: Duration = Duration::from_secs(2);
+
+/// What the world is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) policy: PolicySpec,
+    pub(crate) slots: u32,
+    pub(crate) service_time: Duration,
+    pub(crate) cold_start: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            policy: PolicySpec::default(),
+            slots: 8,
+            service_time: Duration::from_secs(10),
+            cold_start: Duration::from_secs(120),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Replica {
+    id: ReplicaId,
+    phase: ReplicaPhase,
+    phase_since: Instant,
+    ordered_at: Instant,
+    /// Ends of the requests in its slots.
+    running: Vec<Instant>,
+    completions: u64,
+}
+
+/// One tick's outcome.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) at: Duration,
+    pub(crate) ready: usize,
+    pub(crate) starting: usize,
+    pub(crate) draining: usize,
+    pub(crate) queued: usize,
+    pub(crate) decision: Decision,
+}
+
+pub(crate) struct Toy {
+    setup: Setup,
+    policy: Policy,
+    pub(crate) memory: Memory,
+    now: Instant,
+    tick: u64,
+    next_id: u64,
+    replicas: Vec<Replica>,
+    queue: VecDeque<Instant>,
+    arrivals_carry: f64,
+    /// Signals that the world hides: engines' metrics, the gateway.
+    pub(crate) engines_visible: bool,
+    pub(crate) gateway_visible: bool,
+    pub(crate) cut: usize,
+    pub(crate) rows: Vec<Row>,
+}
+
+impl Toy {
+    pub(crate) fn new(setup: Setup, ready: u64) -> Self {
+        let policy = setup.policy.clone().validate().expect("the test's policy is valid");
+        let now = Instant::ORIGIN.saturating_add(Duration::from_secs(1000));
+        let replicas = (0..ready)
+            .map(|id| Replica {
+                id: ReplicaId(id),
+                phase: ReplicaPhase::Ready,
+                phase_since: now,
+                ordered_at: now,
+                running: Vec::new(),
+                completions: 0,
+            })
+            .collect();
+        Self {
+            setup,
+            policy,
+            memory: Memory::default(),
+            now,
+            tick: 0,
+            next_id: ready,
+            replicas,
+            queue: VecDeque::new(),
+            arrivals_carry: 0.0,
+            engines_visible: true,
+            gateway_visible: true,
+            cut: 0,
+            rows: Vec::new(),
+        }
+    }
+
+    /// Runs for `span` at `rate` requests per second.
+    pub(crate) fn run(&mut self, span: Duration, rate: f64) -> &[Row] {
+        let from = self.rows.len();
+        for _ in 0..(span.as_millis() / TICK.as_millis()) {
+            self.step(rate);
+        }
+        &self.rows[from..]
+    }
+
+    fn step(&mut self, rate: f64) {
+        self.now = self.now.saturating_add(TICK);
+        self.arrivals_carry += rate * TICK.as_secs_f64();
+        let arrivals = self.arrivals_carry.floor();
+        self.arrivals_carry -= arrivals;
+        self.queue.extend(std::iter::repeat_n(self.now, arrivals as usize));
+        self.advance_replicas();
+        let observation = self.observe(arrivals as u64);
+        let before = self.memory.clone();
+        let decision = decide(&self.policy, &before, &observation);
+        invariants::check(&self.policy, &before, &observation, &decision).expect("invariants hold");
+        self.memory = decision.memory.clone();
+        self.apply(&decision);
+        self.record(decision);
+    }
+
+    fn advance_replicas(&mut self) {
+        for replica in &mut self.replicas {
+            let wake = matches!(replica.phase, ReplicaPhase::Waking(_));
+            let needs = if wake { Duration::from_secs(4) } else { self.setup.cold_start };
+            if replica.phase.is_starting() && self.now.since(replica.ordered_at) >= needs {
+                replica.phase = ReplicaPhase::Ready;
+                replica.phase_since = self.now;
+            }
+            let before = replica.running.len();
+            replica.running.retain(|end| *end > self.now);
+            replica.completions = (before - replica.running.len()) as u64;
+        }
+        while !self.queue.is_empty() {
+            let slots = self.setup.slots as usize;
+            let free = self
+                .replicas
+                .iter_mut()
+                .filter(|r| r.phase == ReplicaPhase::Ready && r.running.len() < slots)
+                .min_by_key(|r| r.running.len());
+            let Some(replica) = free else { break };
+            replica.running.push(self.now.saturating_add(self.setup.service_time));
+            self.queue.pop_front();
+        }
+    }
+
+    fn observe(&mut self, arrivals: u64) -> Observation {
+        let now = self.now;
+        let seen = self.engines_visible;
+        let replicas = self
+            .replicas
+            .iter()
+            .map(|r| {
+                let counters =
+                    Counters { over: TICK, completions: r.completions, ..Counters::default() };
+                let in_flight = r.running.len() as u32;
+                ReplicaObservation {
+                    id: r.id,
+                    phase: r.phase,
+                    phase_since: r.phase_since,
+                    start_ordered_at: r.ordered_at,
+                    restarts: 0,
+                    in_flight: seen.then_some(Sample::new(in_flight, now)),
+                    queue_depth: seen.then_some(Sample::new(0, now)),
+                    kv_utilization: None,
+                    max_num_seqs: Concurrency::new(self.setup.slots),
+                    kv_capacity_tokens: None,
+                    counters: seen.then_some(Sample::new(counters, now)),
+                    ttft: None,
+                    itl: None,
+                    outstanding: self.gateway_visible.then_some(Sample::new(in_flight, now)),
+                }
+            })
+            .collect();
+        let gateway = self.gateway_visible.then(|| GatewayObservation {
+            observed_at: now,
+            over: TICK,
+            arrivals,
+            completions: self.replicas.iter().map(|r| r.completions).sum(),
+            failures: 0,
+            rejections: 0,
+            held: self.queue.len() as u32,
+            held_oldest: self.queue.front().map(|since| now.since(*since)),
+            ttft: None,
+            itl: None,
+            engine_time: None,
+        });
+        let tick = TickId(self.tick);
+        self.tick += 1;
+        Observation { tick, now, replicas, gateway, replicas_placeable: None }
+    }
+
+    fn apply(&mut self, decision: &Decision) {
+        let now = self.now;
+        for action in &decision.plan.actions {
+            match *action {
+                Action::Start { count } => {
+                    for _ in 0..count {
+                        self.replicas.push(Replica {
+                            id: ReplicaId(self.next_id),
+                            phase: ReplicaPhase::Loading,
+                            phase_since: now,
+                            ordered_at: now,
+                            running: Vec::new(),
+                            completions: 0,
+                        });
+                        self.next_id += 1;
+                    }
+                }
+                Action::Wake { replica } => {
+                    self.enter(replica, ReplicaPhase::Waking(Rung::Sleeping));
+                    let now = self.now;
+                    self.find(replica).ordered_at = now;
+                }
+                Action::Resume { replica } => self.enter(replica, ReplicaPhase::Ready),
+                Action::Drain { replica } => self.enter(replica, ReplicaPhase::Draining),
+                Action::Sleep { replica, rung } => self.enter(replica, ReplicaPhase::Standby(rung)),
+                Action::Stop { replica, .. } => {
+                    self.cut += self.find(replica).running.len();
+                    self.replicas.retain(|r| r.id != replica);
+                }
+            }
+        }
+    }
+
+    fn find(&mut self, id: ReplicaId) -> &mut Replica {
+        self.replicas.iter_mut().find(|r| r.id == id).expect("the plan names what exists")
+    }
+
+    fn enter(&mut self, id: ReplicaId, phase: ReplicaPhase) {
+        let now = self.now;
+        let replica = self.find(id);
+        replica.phase = phase;
+        replica.phase_since = now;
+    }
+
+    fn record(&mut self, decision: Decision) {
+        let count = |phase: fn(ReplicaPhase) -> bool| {
+            self.replicas.iter().filter(|r| phase(r.phase)).count()
+        };
+        self.rows.push(Row {
+            at: self.now.since(Instant::ORIGIN.saturating_add(Duration::from_secs(1000))),
+            ready: count(|p| p == ReplicaPhase::Ready),
+            starting: count(ReplicaPhase::is_starting),
+            draining: count(|p| p == ReplicaPhase::Draining),
+            queued: self.queue.len(),
+            decision,
+        });
+    }
+}
