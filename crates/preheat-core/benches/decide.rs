@@ -60,8 +60,7 @@ fn observation(tick: u64, replicas: u64) -> Observation {
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decide");
     for replicas in [10, 100, 1000] {
-        let mut spec = PolicySpec::default();
-        spec.replicas_max = ReplicaCount(2000);
+        let spec = PolicySpec { replicas_max: ReplicaCount(2000), ..PolicySpec::default() };
         let Ok(policy) = spec.validate() else { return };
         let mut memory = Memory::default();
         for tick in 0..500 {

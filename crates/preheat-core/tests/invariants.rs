@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use preheat_core::{
     Concurrency, Counters, GatewayObservation, Instant, Memory, Observation, PolicySpec,
-    ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample, TickId, Utilization,
-    decide, invariants,
+    ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample, ScaleRateLimit,
+    TickId, Utilization, decide, invariants,
 };
 use proptest::prelude::*;
 
@@ -118,14 +118,19 @@ fn observations() -> impl Strategy<Value = Vec<Observation>> {
 fn policy() -> impl Strategy<Value = PolicySpec> {
     (0_u32..6, 0_u32..20, 0_u32..3, 1_u32..5, 0.0..4.0_f64).prop_map(
         |(min, more, standby, shrink, headroom_beta)| {
-            let mut spec = PolicySpec::default();
-            spec.replicas_min = ReplicaCount(min);
-            spec.replicas_max = ReplicaCount((min + more).max(1));
-            spec.standby_target = ReplicaCount(standby.min(spec.replicas_max.0));
-            spec.scale_down_limit.replicas = shrink;
-            spec.scale_down_window = Duration::from_secs(60);
-            spec.headroom_beta = headroom_beta;
-            spec
+            let max = (min + more).max(1);
+            PolicySpec {
+                replicas_min: ReplicaCount(min),
+                replicas_max: ReplicaCount(max),
+                standby_target: ReplicaCount(standby.min(max)),
+                scale_down_limit: ScaleRateLimit {
+                    replicas: shrink,
+                    period: Duration::from_secs(30),
+                },
+                scale_down_window: Duration::from_secs(60),
+                headroom_beta,
+                ..PolicySpec::default()
+            }
         },
     )
 }

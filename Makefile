@@ -1,0 +1,34 @@
+# The two commands that a newcomer needs are `make demo` and `make test`.
+
+CARGO ?= cargo
+
+.PHONY: demo test bench lint docs deny reference
+
+## Watch an autoscaler keep a pool of engine processes ahead of real traffic (about two minutes).
+demo:
+	$(CARGO) run --release --locked --quiet -p preheat -- demo $(ARGS)
+
+## Everything that can be shown to work, in about ten minutes on two cores.
+test:
+	$(CARGO) test --workspace --locked
+
+## Speed: prints every figure with the command that reruns it.
+bench:
+	./benches/run.sh
+
+## Format and lints, as CI runs them.
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+## API documentation; a broken link is an error.
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+## Licences, duplicates and sources of what we depend on.
+deny:
+	$(CARGO) deny --offline check bans licenses sources
+
+## Write docs/reference and completions anew from the code.
+reference:
+	UPDATE_REFERENCE=1 $(CARGO) test --locked -p preheat --test reference
