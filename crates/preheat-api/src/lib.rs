@@ -1,1 +1,8 @@
-//! See ARCHITECTURE.md.
+//! Wire types: what the outside world writes to preheat and reads from it.
+//!
+//! **Invariant:** wire types lead inwards only through checks; an unchecked value never leaves this
+//! crate.
+
+pub mod config;
+pub mod journal;
+pub mod status;

@@ -1,0 +1,265 @@
+//! What can be wrong with a configuration file, and how it is shown: file, line, caret, hint.
+//!
+//! **Invariant:** no error shows an environment value: they may be secrets. (The line that an error
+//! points at is shown as it is, so no check points at an environment value.)
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_saphyr::{Location, SnippetMode, Spanned};
+
+use super::engine::PortRange;
+use super::template;
+use super::values::duration_text;
+
+/// A mistake in a configuration file, with its place.
+#[derive(Debug)]
+pub struct ConfigError(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    file: PathBuf,
+    place: Option<Place>,
+    problem: Problem,
+}
+
+/// Where in the file.
+#[derive(Debug)]
+struct Place {
+    line: u64,
+    column: u64,
+    line_text: String,
+}
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message documents it")]
+pub enum Problem {
+    #[error("can't be read: {0}")]
+    Unreadable(String),
+    #[error("{0}")]
+    Malformed(String),
+    #[error("`{key}` is {value}; it must be {allowed}")]
+    OutOfRange { key: String, value: String, allowed: String },
+    #[error("`pools` is empty; there must be at least one pool")]
+    PoolsEmpty,
+    #[error(
+        "pool name `{0}` must be 1 to 63 letters, digits, `-`, `.` or `_`, a letter or digit first"
+    )]
+    PoolName(String),
+    #[error("pool `{name}` is defined twice, first in line {first_line}")]
+    PoolDuplicated { name: String, first_line: u64 },
+    #[error("pool `{0}` has no model; it must have either `modelName` or `modelNames`")]
+    ModelMissing(String),
+    #[error("pool `{0}` has both `modelName` and `modelNames`; it must have one of them")]
+    ModelTwice(String),
+    #[error("`modelNames` has an empty name")]
+    ModelEmpty,
+    #[error("model `{model}` is served by pool `{pool}` already; it must be in one pool only")]
+    ModelDuplicated { model: String, pool: String },
+    #[error("`engine.ports` is `{0}`; it must be a range like 18100-18199, from 1024 to 65535")]
+    Ports(String),
+    #[error("`engine.ports` is {ports}, which overlaps {other_ports} of pool `{other}`")]
+    PortsOverlap { ports: PortRange, other: String, other_ports: PortRange },
+    #[error("`engine.ports` has {ports} ports; it must have at least maxReplicas, which is {max}")]
+    PortsTooFew { ports: u32, max: u32 },
+    #[error("`{key}` is {listen}, which is inside `engine.ports` {ports} of pool `{pool}`")]
+    ListenInPorts { key: &'static str, listen: SocketAddr, pool: String, ports: PortRange },
+    #[error("`gpuSlots` is {slots}; it must be at least {needed}, {detail}")]
+    GpuSlotsTooFew { slots: u32, needed: u64, detail: String },
+    #[error(
+        "`gateway.hold.timeout` is {}; it must be at least {}, the `coldStart.p90` of pool `{pool}`, \
+         which starts from zero",
+        duration_text(*timeout),
+        duration_text(*p90)
+    )]
+    HoldShorterThanColdStart { pool: String, timeout: Duration, p90: Duration },
+    #[error("`engine.command` is empty; its first word must be a program")]
+    CommandEmpty,
+    #[error("pool `{0}` has both `engine.command` and `engine.emulated`; it must have one of them")]
+    CommandAndEmulated(String),
+    #[error("`{{{name}}}` in `{key}` is no placeholder; it must be one of {}", placeholders())]
+    PlaceholderUnknown { key: String, name: String },
+    #[error("`engine.command` has no `{{port}}`; replicas would all listen on the same port")]
+    CommandWithoutPort,
+}
+
+fn placeholders() -> String {
+    template::NAMES.map(|name| format!("`{{{name}}}`")).join(", ")
+}
+
+impl Problem {
+    pub(super) fn out_of_range(
+        key: impl Into<String>,
+        value: impl ToString,
+        allowed: impl Into<String>,
+    ) -> Self {
+        Self::OutOfRange { key: key.into(), value: value.to_string(), allowed: allowed.into() }
+    }
+}
+
+impl ConfigError {
+    pub(super) fn read(file: &Path, source: &std::io::Error) -> Self {
+        let problem = Problem::Unreadable(source.to_string());
+        Self(Box::new(Inner { file: file.to_owned(), place: None, problem }))
+    }
+
+    /// What is wrong, without its place.
+    pub fn problem(&self) -> &Problem {
+        &self.0.problem
+    }
+
+    /// Line and column, from 1; absent when the mistake has no place.
+    pub fn line_and_column(&self) -> Option<(u64, u64)> {
+        self.0.place.as_ref().map(|place| (place.line, place.column))
+    }
+
+    /// What to do about it, where there is more to say than the message does.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match &self.0.problem {
+            Problem::Malformed(message) => return malformed_hint(message),
+            Problem::Unreadable(_) => "pass the path of a configuration file with `--config`",
+            Problem::PortsTooFew { .. } => "widen `engine.ports`, or lower `maxReplicas`",
+            Problem::PortsOverlap { .. } => "give each pool its own range",
+            Problem::ListenInPorts { .. } => "move the listener or the range",
+            Problem::GpuSlotsTooFew { .. } => {
+                "lower `minReplicas` or `gpusPerReplica`; without `gpuSlots`, no GPUs are handed out"
+            }
+            Problem::HoldShorterThanColdStart { .. } => {
+                "requests would be turned away before the first replica is ready: hold longer, or \
+                 keep a replica with `minReplicas: 1`"
+            }
+            Problem::CommandWithoutPort => "for example `--port`, `\"{port}\"`",
+            Problem::PlaceholderUnknown { .. } => "for literal braces, double them: `{{name}}`",
+            Problem::OutOfRange { .. }
+            | Problem::PoolsEmpty
+            | Problem::PoolName(_)
+            | Problem::PoolDuplicated { .. }
+            | Problem::ModelMissing(_)
+            | Problem::ModelTwice(_)
+            | Problem::ModelEmpty
+            | Problem::ModelDuplicated { .. }
+            | Problem::Ports(_)
+            | Problem::CommandEmpty
+            | Problem::CommandAndEmulated(_) => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// `file:12:18: message`, then the line with a caret under the place.
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { file, place, problem } = &*self.0;
+        let Some(Place { line, column, line_text }) = place else {
+            return write!(f, "{}: {problem}", file.display());
+        };
+        writeln!(f, "{}:{line}:{column}: {problem}", file.display())?;
+        let number = line.to_string();
+        let gutter = " ".repeat(number.len());
+        // A tab before the caret must be as wide as the one above it.
+        let column = usize::try_from(*column).unwrap_or(1);
+        let before = line_text.chars().take(column.saturating_sub(1));
+        let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        write!(f, "{gutter} |\n{number} | {line_text}\n{gutter} | {indent}^")
+    }
+}
+
+/// The text of a file, for errors to quote from.
+pub(super) struct Source<'a> {
+    pub(super) text: &'a str,
+    pub(super) file: &'a Path,
+}
+
+impl Source<'_> {
+    pub(super) fn error(&self, location: Option<Location>, problem: Problem) -> ConfigError {
+        let place = location.filter(|at| at.line() > 0).map(|at| {
+            let line = at.line();
+            let index = usize::try_from(line - 1).unwrap_or(usize::MAX);
+            // The end of the file is one line past the last one.
+            let line_text = self.text.lines().nth(index).unwrap_or_default();
+            let line_text = line_text.trim_end().chars().take(LINE_CHARS_MAX).collect();
+            Place { line, column: at.column(), line_text }
+        });
+        ConfigError(Box::new(Inner { file: self.file.to_owned(), place, problem }))
+    }
+
+    pub(super) fn require(
+        &self,
+        holds: bool,
+        location: Option<Location>,
+        problem: impl FnOnce() -> Problem,
+    ) -> Result<(), ConfigError> {
+        if holds { Ok(()) } else { Err(self.error(location, problem())) }
+    }
+
+    pub(super) fn malformed(&self, error: &serde_saphyr::Error) -> ConfigError {
+        let options = serde_saphyr::render_options! { snippets: SnippetMode::Off };
+        let rendered = error.without_snippet().render_with_options(options);
+        self.error(error.location(), Problem::Malformed(plain_message(&rendered)))
+    }
+
+    pub(super) fn socket(
+        &self,
+        key: &'static str,
+        value: Option<Spanned<String>>,
+        default: &str,
+    ) -> Result<SocketAddr, ConfigError> {
+        let location = value.as_ref().map(|spanned| spanned.referenced);
+        let text = value.map_or_else(|| default.to_owned(), |spanned| spanned.value);
+        let allowed = "an address and a port, like 127.0.0.1:8080";
+        text.parse().map_err(|_| self.error(location, Problem::out_of_range(key, text, allowed)))
+    }
+}
+
+/// A longer line is no longer read by people.
+const LINE_CHARS_MAX: usize = 200;
+
+/// The parser's message without its place, which is shown anyway, and without its own options.
+fn plain_message(rendered: &str) -> String {
+    let message = rendered.rsplit_once(" at line ").map_or(rendered, |(message, _)| message);
+    let message = message
+        .strip_suffix(", set DuplicateKeyPolicy in Options if acceptable")
+        .unwrap_or(message);
+    match message {
+        "invalid u32" => "not a whole number from 0 to 4294967295".to_owned(),
+        "invalid u64" => "not a whole number, not negative".to_owned(),
+        "invalid floating point value" | "invalid f64" => "not a number".to_owned(),
+        "expected string scalar" => "not a single value".to_owned(),
+        "expected sequence start" => "not a list".to_owned(),
+        "expected mapping start" => "not a mapping of keys to values".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// `did you mean …?` for a misspelt key.
+fn malformed_hint(message: &str) -> Option<String> {
+    let rest = message.strip_prefix("unknown field `")?;
+    let (key, rest) = rest.split_once('`')?;
+    let (_, known) = rest.split_once("expected ")?;
+    let known = known.strip_prefix("one of ").unwrap_or(known);
+    let names = known.split(", ").map(|name| name.trim_matches('`'));
+    let nearest = names.min_by_key(|name| edit_distance(key, name))?;
+    let near = edit_distance(key, nearest) <= 3.min(key.len() / 2);
+    near.then(|| format!("did you mean `{nearest}`?"))
+}
+
+/// Levenshtein distance, letter case ignored.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.to_lowercase(), b.to_lowercase());
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, a_char) in a.chars().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, b_char) in b.chars().enumerate() {
+            let replaced = diagonal + usize::from(a_char != b_char);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.chars().count()]
+}

@@ -1,0 +1,307 @@
+//! What preheat says about itself: the answer of `/status`, and of `preheat status --json`.
+//!
+//! Field names are the glossary's, in snake_case; durations are seconds of model time; ratios are
+//! 0–1. A number that is not known is `null`, never 0.
+//!
+//! A reader ignores fields that it does not know, so that it can ask a newer preheat.
+//!
+//! **Invariant:** data only. Nothing here measures or decides.
+
+use std::collections::BTreeMap;
+
+use preheat_core::{Instant, Reason, ReplicaId};
+use serde::{Deserialize, Serialize};
+
+use crate::journal::ViolationRecord;
+
+/// One process, everything it scales.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of preheat.
+    pub version: String,
+    /// Since it started.
+    pub uptime_s: f64,
+    /// How model time and wall time are tied.
+    pub clock: ClockStatus,
+    /// Whether decisions are being recorded; absent when no journal is kept.
+    pub journal: Option<JournalHealth>,
+    /// By name.
+    pub pools: Vec<PoolStatus>,
+}
+
+/// How model time and wall time are tied.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClockStatus {
+    /// Wall time of the anchor, nanoseconds since the Unix epoch.
+    pub wall_unix_nanos: u64,
+    /// Model time at that moment.
+    pub model: Instant,
+    /// Seconds of model time per second of wall time.
+    pub scale: f64,
+    /// Model time when this was written.
+    pub now: Instant,
+}
+
+impl Default for ClockStatus {
+    fn default() -> Self {
+        Self { wall_unix_nanos: 0, model: Instant::ORIGIN, scale: 1.0, now: Instant::ORIGIN }
+    }
+}
+
+/// Whether decisions are being recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalHealth {
+    /// The file.
+    pub path: String,
+    /// What keeps it from being written, if anything does.
+    pub failure: Option<JournalFailure>,
+    /// Entries stored by this process.
+    pub written_records: u64,
+    /// Entries lost by this process because they could not be stored in time.
+    pub dropped_records: u64,
+}
+
+/// What keeps the journal from being written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalFailure {
+    /// What went wrong.
+    pub error: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Time of the first entry that could not be stored; absent when it failed before any came.
+    pub since: Option<Instant>,
+}
+
+/// One pool.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PoolStatus {
+    /// Its name.
+    pub pool: String,
+    /// What clients may ask for by name.
+    pub model_names: Vec<String>,
+    /// Replicas that should be ready or on their way, after every limit.
+    pub desired: u32,
+    /// Lower and upper bound of that.
+    pub replicas_min: u32,
+    /// See `replicas_min`.
+    pub replicas_max: u32,
+    /// May serve.
+    pub ready: u32,
+    /// On their way to ready, wakes included.
+    pub starting: u32,
+    /// Kept for a short wake.
+    pub standby: u32,
+    /// Finishing their last requests.
+    pub draining: u32,
+    /// Why the last plan was as it was; absent when it broke an invariant, or before the first.
+    pub reason: Option<Reason>,
+    /// The invariant that the last plan broke, if it did: the pool is held as it is.
+    pub violation: Option<ViolationRecord>,
+    /// When the last decision was made.
+    pub last_tick_at: Option<Instant>,
+    /// The numbers behind it.
+    pub decision: Option<DecisionNumbers>,
+    /// Requests in a batch slot, over the ready replicas that could be asked.
+    pub in_flight: Option<u32>,
+    /// Requests waiting in engines, over the ready replicas that could be asked.
+    pub queue_depth: Option<u32>,
+    /// Age of the oldest value of each signal, over ready replicas, in seconds.
+    pub signal_age_s: BTreeMap<String, f64>,
+    /// What the gateway sees; absent without a gateway.
+    pub gateway: Option<GatewayStatus>,
+    /// Since this process started.
+    pub totals: PoolTotals,
+    /// By id.
+    pub replicas: Vec<ReplicaStatus>,
+}
+
+/// The numbers behind the last decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DecisionNumbers {
+    /// Replicas before limits.
+    pub target: u32,
+    /// The largest target that the stabilization window remembers.
+    pub target_stabilized: u32,
+    /// Requests per second.
+    pub arrival_rate: f64,
+    /// The rate used for sizing: higher than `arrival_rate` in a burst.
+    pub arrival_rate_used: f64,
+    /// Erlangs.
+    pub offered_load: f64,
+    /// Slots on top of the offered load.
+    pub headroom: f64,
+    /// Time in a batch slot.
+    pub service_time_s: f64,
+    /// Slots per replica.
+    pub concurrency_cap: u32,
+    /// In flight ÷ slots, where known.
+    pub utilization: Option<f64>,
+    /// Requests queued in engines or held at the gateway.
+    pub backlog: u32,
+    /// Cold starts that were seen to end.
+    pub cold_starts_seen: u32,
+    /// Median cold start.
+    pub cold_start_p50_s: f64,
+    /// 90th percentile of it.
+    pub cold_start_p90_s: f64,
+    /// How far ahead a start must be decided.
+    pub lead_time_s: f64,
+}
+
+/// What the gateway sees of one pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GatewayStatus {
+    /// Requests held now.
+    pub held: u32,
+    /// Age of the oldest of them.
+    pub held_oldest_s: Option<f64>,
+    /// Requests that arrived since this process started.
+    pub arrivals: u64,
+    /// Requests answered completely.
+    pub completions: u64,
+    /// Requests that failed after an engine had begun.
+    pub failures: u64,
+    /// Requests turned away.
+    pub rejections: u64,
+    /// Arrival → first token.
+    pub ttft: LatencyStatus,
+    /// Gaps between successive streamed events.
+    pub itl: LatencyStatus,
+}
+
+/// A latency: totals since this process started, and quantiles of the last tick that had any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LatencyStatus {
+    /// Measurements.
+    pub count: u64,
+    /// Their sum.
+    pub sum_s: f64,
+    /// Median.
+    pub p50_s: Option<f64>,
+    /// 90th percentile.
+    pub p90_s: Option<f64>,
+    /// 99th percentile.
+    pub p99_s: Option<f64>,
+}
+
+/// Totals of one pool since this process started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PoolTotals {
+    /// Ticks, held ones included.
+    pub ticks: u64,
+    /// Accelerators × seconds, standby counted in full.
+    pub gpu_seconds: f64,
+    /// The same by phase.
+    pub gpu_seconds_by_phase: BTreeMap<String, f64>,
+    /// Most replicas that existed at one tick.
+    pub replicas_peak: u32,
+    /// Replicas ordered.
+    pub starts: u64,
+    /// Replicas ordered, by the plan's reason.
+    pub starts_by_reason: BTreeMap<String, u64>,
+    /// Replicas woken from standby.
+    pub wakes: u64,
+    /// Draining replicas given their traffic back.
+    pub resumes: u64,
+    /// Replicas drained.
+    pub drains: u64,
+    /// Replicas put to standby.
+    pub sleeps: u64,
+    /// Replicas stopped.
+    pub stops: u64,
+    /// Replicas stopped, by what allowed it.
+    pub stops_by_reason: BTreeMap<String, u64>,
+    /// Decisions by direction and reason.
+    pub decisions: Vec<DecisionCount>,
+    /// Times that growing followed shrinking, or the reverse.
+    pub direction_changes: u64,
+    /// Plans dropped because they broke an invariant, by its id.
+    pub violations: BTreeMap<String, u64>,
+}
+
+/// How often one kind of decision was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionCount {
+    /// What it did to the number of replicas.
+    pub direction: Direction,
+    /// Why.
+    pub reason: Reason,
+    /// How often.
+    pub count: u64,
+}
+
+/// What a plan does to the number of replicas that serve or will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// More.
+    Up,
+    /// Fewer.
+    Down,
+    /// As many.
+    Hold,
+}
+
+impl Direction {
+    /// Name as in metrics and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Hold => "hold",
+        }
+    }
+}
+
+/// One replica.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReplicaStatus {
+    /// Which one.
+    pub id: ReplicaId,
+    /// Its phase.
+    pub phase: String,
+    /// Time in that phase.
+    pub phase_age_s: f64,
+    /// Requests in a batch slot.
+    pub in_flight: Option<u32>,
+    /// Requests waiting for one.
+    pub queue_depth: Option<u32>,
+    /// Requests that the gateway gave to it and that have not ended.
+    pub outstanding: Option<u32>,
+    /// Share of KV blocks in use.
+    pub kv_utilization: Option<f64>,
+    /// Where it listens; a world that knows fills it in.
+    pub address: Option<String>,
+    /// Its process; a world that has processes fills it in.
+    pub pid: Option<u32>,
+    /// How often it was restarted after a crash.
+    pub restarts: u32,
+    /// What went wrong last; a world that knows fills it in.
+    pub last_error: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_is_snake_case_and_says_null_for_unknown() {
+        let mut status = Status::default();
+        status.pools.push(PoolStatus {
+            pool: "chat".to_owned(),
+            reason: Some(Reason::DemandAbovePlan),
+            ..PoolStatus::default()
+        });
+        let json = serde_json::to_string(&status).unwrap();
+        for part in [
+            "\"gpu_seconds\":0.0",
+            "\"replicas_peak\":0",
+            "\"reason\":\"demand_above_plan\"",
+            "\"queue_depth\":null",
+            "\"journal\":null",
+        ] {
+            assert!(json.contains(part), "{part} is not in {json}");
+        }
+        assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), status);
+    }
+}
