@@ -1,8 +1,10 @@
 //! The engine as its caller sees it: submit, cancel, advance, sleep, wake. How a step is planned
 //! is in `plan`, how many steps are passed at once in `jump`.
 //!
-//! **Invariant:** results depend on the calls and their times only, not on how finely
-//! [`Engine::advance`] is called, nor on [`Stepping`].
+//! **Invariant:** results depend on requests and their times only, not on how finely
+//! [`Engine::advance`] is called, nor on [`Stepping`]. One exception: requests that reach an idle
+//! engine at one instant enter one step when no `advance` comes between them, as real ones do
+//! when they reach the engine in one message.
 
 use std::collections::VecDeque;
 use std::time::Duration;

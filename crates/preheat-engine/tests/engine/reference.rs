@@ -1,16 +1,15 @@
 //! The engine against a naive model of the same scheduler: one loop over the batch per step,
 //! nothing lazy, nothing closed-form. Both must agree to the nanosecond.
 
-mod common;
-
 use std::collections::VecDeque;
 
-use common::{Action, advance_all, config, run, workload};
 use preheat_core::Instant;
 use preheat_engine::{
     Engine, EngineConfig, EngineEvent, EngineRequest, EventDetail, RequestId, StepLoad, Stepping,
 };
 use proptest::prelude::*;
+
+use crate::common::{Action, advance_all, config, run, workload};
 
 const FEMTOS_PER_NANO: u128 = 1_000_000;
 
@@ -24,6 +23,8 @@ struct Request {
     was_scheduled: bool,
     is_cancelled: bool,
     has_ended: bool,
+    /// Its prompt is computed: one token a step.
+    is_decoding: bool,
     chunk: u32,
 }
 
@@ -73,6 +74,7 @@ impl Reference {
             was_scheduled: false,
             is_cancelled: false,
             has_ended: false,
+            is_decoding: false,
             chunk: 0,
         });
     }
@@ -126,6 +128,7 @@ impl Reference {
                 continue;
             }
             r.generated += 1;
+            r.is_decoding = true;
             let id = r.request.id;
             if r.generated == 1 && !r.is_cancelled {
                 self.events.push(EngineEvent::FirstToken { id, at });
@@ -154,6 +157,7 @@ impl Reference {
         self.blocks_free += last.blocks;
         last.blocks = 0;
         last.computed = 0;
+        last.is_decoding = false;
         let at = self.at();
         self.events.push(EngineEvent::Preempted { id: last.request.id, at });
         self.queue.push_front(last);
@@ -181,7 +185,7 @@ impl Reference {
             let r = &mut self.batch[i];
             r.blocks += blocks;
             r.chunk = tokens;
-            if r.generated > 0 && known - r.computed == 1 {
+            if r.is_decoding {
                 load.decode_seqs += 1;
                 load.decode_context += u64::from(known);
             } else {
@@ -237,13 +241,6 @@ fn run_reference(config: EngineConfig, actions: &[(Instant, Action)]) -> Vec<Eng
     reference.events
 }
 
-/// A resumed request whose last chunk is one token is a decode to the naive model and a chunk of
-/// prefill to the engine: the difference is which side of f·[P > 0] it falls, so the profile of
-/// these tests has f = 0 and no chunk of one token exists by choice of the workload.
-fn milestones(engine: Engine, actions: &[(Instant, Action)]) -> Vec<EngineEvent> {
-    run(engine.with_detail(EventDetail::Requests), actions).1
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -255,7 +252,8 @@ proptest! {
         let expected = run_reference(config, &actions);
         for stepping in [Stepping::EachStep, Stepping::Jump] {
             let engine = Engine::new(config).with_stepping(stepping);
-            prop_assert_eq!(&milestones(engine, &actions), &expected, "{:?}", stepping);
+            let (_, events) = run(engine.with_detail(EventDetail::Requests), &actions);
+            prop_assert_eq!(&events, &expected, "{:?}", stepping);
         }
     }
 }

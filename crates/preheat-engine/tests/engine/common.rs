@@ -1,7 +1,5 @@
 //! Random engines and workloads, and how to run one against the other.
 
-#![expect(dead_code, reason = "each test file uses its own part")]
-
 use std::time::Duration;
 
 use preheat_core::{Concurrency, Instant};
@@ -12,7 +10,7 @@ use proptest::prelude::*;
 
 /// What a client does.
 #[derive(Clone, Copy, Debug)]
-pub enum Action {
+pub(crate) enum Action {
     Submit(EngineRequest),
     Cancel(RequestId),
     /// Only time passes.
@@ -20,23 +18,23 @@ pub enum Action {
 }
 
 /// Prompt and output together at most in [`workload`].
-pub const TOKENS_MAX: u32 = 260;
+pub(crate) const TOKENS_MAX: u32 = 260;
 
-pub fn millis(millis: u64) -> Instant {
+pub(crate) fn millis(millis: u64) -> Instant {
     Instant::from_nanos(millis * 1_000_000)
 }
 
 /// Later than anything ends in these tests.
-pub fn advance_all() -> Instant {
+pub(crate) fn advance_all() -> Instant {
     millis(1_000_000_000)
 }
 
-pub fn profile(name: &str) -> &'static EngineProfile {
+pub(crate) fn profile(name: &str) -> &'static EngineProfile {
     EngineProfile::find(name).unwrap()
 }
 
 /// A small engine: little KV cache, few slots, small budget.
-pub fn small_config() -> EngineConfig {
+pub(crate) fn small_config() -> EngineConfig {
     EngineConfig {
         max_num_seqs: Concurrency::new(4).unwrap(),
         max_num_batched_tokens: 64,
@@ -49,7 +47,7 @@ pub fn small_config() -> EngineConfig {
 }
 
 /// Engines small enough that every limit binds at times.
-pub fn config() -> impl Strategy<Value = EngineConfig> {
+pub(crate) fn config() -> impl Strategy<Value = EngineConfig> {
     let profiles = prop::sample::select(vec![
         "llama3.1-8b-bf16-h100",
         "llama3.1-8b-bf16-a100",
@@ -69,7 +67,7 @@ pub fn config() -> impl Strategy<Value = EngineConfig> {
 }
 
 /// Up to `len` actions, in order of time.
-pub fn workload(len: usize) -> impl Strategy<Value = Vec<(Instant, Action)>> {
+pub(crate) fn workload(len: usize) -> impl Strategy<Value = Vec<(Instant, Action)>> {
     // Gaps in ns: none, shorter than a step, longer than many.
     let gap = prop_oneof![Just(0_u64), 1_u64..20_000_000, 1_u64..2_000_000_000];
     let action = (gap, 0_u32..10, 1_u32..130, 1_u32..130, any::<prop::sample::Index>());
@@ -92,7 +90,7 @@ pub fn workload(len: usize) -> impl Strategy<Value = Vec<(Instant, Action)>> {
 }
 
 /// Runs `actions` to the end of all requests; what is left of the engine, and what it reported.
-pub fn run(mut engine: Engine, actions: &[(Instant, Action)]) -> (Engine, Vec<EngineEvent>) {
+pub(crate) fn run(mut engine: Engine, actions: &[(Instant, Action)]) -> (Engine, Vec<EngineEvent>) {
     let mut events = Vec::new();
     for (at, action) in actions {
         engine.advance(*at, &mut events);
@@ -102,7 +100,7 @@ pub fn run(mut engine: Engine, actions: &[(Instant, Action)]) -> (Engine, Vec<En
     (engine, events)
 }
 
-pub fn act(engine: &mut Engine, at: Instant, action: Action) {
+pub(crate) fn act(engine: &mut Engine, at: Instant, action: Action) {
     match action {
         Action::Submit(request) => engine.submit(at, request).unwrap(),
         Action::Cancel(id) => {
