@@ -106,14 +106,16 @@ impl Exchange {
         let ended_at = Instant::now();
         let result = in_time.unwrap_or_else(|_| answer.end(End::TimedOut, ended_at));
         let seen = answer.into_seen();
-        let since_intended = |at: Instant| at.saturating_duration_since(job.intended);
+        // A timer may end a fraction of a millisecond early; no time is made a gift of.
+        let from = job.intended.min(sent_at);
+        let since = |at: Instant| at.saturating_duration_since(from);
         let streamed = self.answer_mode == AnswerMode::Streamed;
         Outcome {
             result,
-            lag: since_intended(sent_at),
-            ttft: seen.first_token_at().map(since_intended),
+            lag: sent_at.saturating_duration_since(job.intended),
+            ttft: seen.first_token_at().map(since),
             tpot: if streamed { seen.tpot() } else { None },
-            e2e: since_intended(seen.done_at.unwrap_or(ended_at)),
+            e2e: since(seen.done_at.unwrap_or(ended_at)),
             input_tokens: seen.usage.prompt_tokens.unwrap_or(job.request.input_tokens.into()),
             output_tokens: seen.output_tokens(),
             events: seen.events,

@@ -25,6 +25,10 @@ use crate::report::{LoadReport, Recorder, RunEnd};
 /// How often progress is told, in wall time: often enough for a line on a screen.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
+/// The runtime's timers end on whole milliseconds, rounded up. Waiting for so much less puts the
+/// error around zero; in model time it would be `time_scale` milliseconds otherwise.
+const TIMER_STEP: Duration = Duration::from_millis(1);
+
 /// How many requests in a row are sent late before those under way get a turn.
 const LATE_BURST_MAX: u32 = 64;
 
@@ -123,7 +127,7 @@ impl Run {
             tokio::select! {
                 biased;
                 () = cancelled.as_mut() => return true,
-                () = self.wait_until(intended) => {}
+                () = self.wait_until(intended.checked_sub(TIMER_STEP).unwrap_or(intended)) => {}
             }
             self.send(Job { index: index as u64, request: *request, intended });
         }

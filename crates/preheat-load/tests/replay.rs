@@ -181,14 +181,14 @@ async fn nobody_listens() {
 
 #[tokio::test]
 async fn a_request_has_its_time() {
-    for (parts, has_ttft) in [(vec![token(), Part::Hang], true), (vec![Part::Hang], false)] {
+    for parts in [vec![token(), Part::Hang], vec![Part::Hang]] {
         let stub = Stub::start(move |_| Reply::Parts(parts.clone())).await;
         let timeout = Duration::from_secs(10);
         let report =
             replay(LoadConfig { request_timeout: timeout, ..config(&stub.url()) }, 1).await;
+        // That this client gave up is not a stream that the server cut.
         check_failed(&report, "timeout", 0, 0);
         assert!(report.duration_s >= 10.0);
-        assert_eq!(report.ttft_s.is_some(), has_ttft);
     }
 }
 
@@ -249,21 +249,21 @@ async fn more_than_may_be_in_flight_fail_at_once() {
 #[tokio::test]
 async fn a_cancelled_run_waits_so_long_and_no_longer() {
     let script = |asked| match asked {
-        0 => Reply::Held(stream()),
+        0 => Reply::Parts(stream()),
         _ => Reply::Parts(vec![token(), Part::Hang]),
     };
     let stub = Stub::start(script).await;
-    let drain_timeout = Duration::from_secs(10);
+    let drain_timeout = Duration::from_secs(1);
     let config = LoadConfig { drain_timeout, ..config(&stub.url()) };
     let mut trace = trace(3);
     let never = Duration::from_secs(1_000_000);
     trace.requests.push(TraceRequest { arrival: never, input_tokens: 1, output_tokens: 1 });
-    let (progress, _) = watch::channel(LoadProgress::default());
+    let (progress, mut watched) = watch::channel(LoadProgress::default());
     let (cancelling, cancel) = watch::channel(false);
     let (report, ()) = tokio::join!(run(config, trace, progress, cancel), async {
         stub.has_seen(3).await;
+        watched.wait_for(|progress| progress.completed == 1).await.unwrap();
         cancelling.send_replace(true);
-        stub.go_on();
     });
     let report = report.unwrap();
     assert_eq!((report.requests, report.completed, report.failed), (3, 1, 0));

@@ -48,12 +48,21 @@ fn bursts_keep_their_place_and_length() {
 }
 
 #[test]
-fn gaps_vary_as_much_as_before() {
-    let original = embedded(EmbeddedTrace::AzureCode, 1);
-    let peak_to_mean = |trace: &Trace| trace.summary().peak_to_mean_60s.unwrap();
-    for factor in [2.0, 5.0] {
-        let ratio = peak_to_mean(&original.scaled(factor, 3).unwrap()) / peak_to_mean(&original);
-        assert!((ratio - 1.0).abs() < 0.05, "{ratio}");
+fn gaps_vary_as_before_and_peaks_stand_out_as_before() {
+    for (of, factor) in [
+        (EmbeddedTrace::AzureConversation, 2.0),
+        (EmbeddedTrace::AzureConversation, 20.0),
+        (EmbeddedTrace::AzureCode, 2.0),
+        (EmbeddedTrace::AzureCode, 5.0),
+    ] {
+        let original = embedded(of, 1);
+        let (before, after) = (original.summary(), original.scaled(factor, 3).unwrap().summary());
+        let peaks = after.peak_to_mean_60s.unwrap() / before.peak_to_mean_60s.unwrap();
+        assert!((peaks - 1.0).abs() < 0.05, "{of:?} × {factor}: peaks {peaks}");
+        if of == EmbeddedTrace::AzureConversation {
+            let (before, after) = (before.gap_cv.unwrap(), after.gap_cv.unwrap());
+            assert!(after < 1.25 * before, "{of:?} × {factor}: gap cv {before} → {after}");
+        }
     }
 }
 
@@ -140,6 +149,8 @@ proptest! {
         };
         prop_assert_eq!(&scaled, &trace.scaled(factor, seed).unwrap());
         prop_assert!(scaled.requests.is_sorted_by_key(|r| r.arrival));
+        let last = |trace: &Trace| trace.requests.last().map(|r| r.arrival);
+        prop_assert!(last(&scaled) <= last(&trace));
         let lengths = |r: &TraceRequest| (r.input_tokens, r.output_tokens);
         prop_assert!(scaled.requests.iter().all(
             |r| trace.requests.iter().any(|of| lengths(of) == lengths(r))));
