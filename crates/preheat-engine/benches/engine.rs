@@ -57,6 +57,8 @@ fn requests(criterion: &mut Criterion) {
     let cases = [
         ("8b-h100/20-per-s", "llama3.1-8b-bf16-h100", 20.0, Stepping::Jump),
         ("8b-h100/20-per-s/each-step", "llama3.1-8b-bf16-h100", 20.0, Stepping::EachStep),
+        ("8b-h100/1-per-s", "llama3.1-8b-bf16-h100", 1.0, Stepping::Jump),
+        ("8b-h100/1-per-s/each-step", "llama3.1-8b-bf16-h100", 1.0, Stepping::EachStep),
         ("27b-h100/6-per-s", "qwen-27b-fp8-h100", 6.0, Stepping::Jump),
         ("27b-h100/overload", "qwen-27b-fp8-h100", 60.0, Stepping::Jump),
     ];

@@ -83,6 +83,26 @@ proptest! {
         prop_assert_eq!(often.stats(), seldom.stats());
     }
 
+    /// A simulator may submit arrivals ahead of time.
+    #[test]
+    fn submitting_ahead_changes_nothing(config in config(), actions in workload(60)) {
+        let mut arrivals = actions;
+        arrivals.retain(|(_, action)| matches!(action, Action::Submit(_)));
+        arrivals.dedup_by_key(|(at, _)| *at);
+        for stepping in [Stepping::Jump, Stepping::EachStep] {
+            let engine = Engine::new(config)
+                .with_detail(EventDetail::Requests)
+                .with_stepping(stepping);
+            let (_, expected) = run(engine.clone(), &arrivals);
+            let (mut ahead, mut events) = (engine, Vec::new());
+            for (at, action) in &arrivals {
+                act(&mut ahead, *at, *action);
+            }
+            ahead.advance(advance_all(), &mut events);
+            prop_assert_eq!(events, expected, "{:?}", stepping);
+        }
+    }
+
     /// Step by step: no limit is broken, nobody is lost, and the engine is never idle while
     /// somebody is inside.
     #[test]
@@ -115,19 +135,14 @@ proptest! {
             // Tokens come last in a call, each with the time of the latest step.
             prop_assert!(event.at() >= latest);
             latest = event.at();
-            match event {
-                EngineEvent::FirstToken { id, .. } => {
-                    prop_assert_eq!(tokens.insert(id, 1), None);
-                }
-                EngineEvent::Tokens { id, count, .. } => {
-                    *tokens.get_mut(&id).unwrap() += count;
-                }
-                EngineEvent::Finished { id, tokens: reported, .. } => {
-                    prop_assert_eq!(tokens.get(&id), Some(&reported));
-                    prop_assert_eq!(outputs.get(&id), Some(&reported));
-                    finished += 1;
-                }
-                _ => {}
+            if let EngineEvent::FirstToken { id, .. } = event {
+                prop_assert_eq!(tokens.insert(id, 1), None);
+            } else if let EngineEvent::Tokens { id, count, .. } = event {
+                *tokens.get_mut(&id).unwrap() += count;
+            } else if let EngineEvent::Finished { id, tokens: reported, .. } = event {
+                prop_assert_eq!(tokens.get(&id), Some(&reported));
+                prop_assert_eq!(outputs.get(&id), Some(&reported));
+                finished += 1;
             }
         }
         prop_assert_eq!(finished, engine.stats().finished_total);
@@ -137,13 +152,12 @@ proptest! {
     #[test]
     fn first_come_first_served(config in config(), actions in workload(60)) {
         let (_, events) = run(Engine::new(config), &actions);
-        let scheduled: Vec<_> = events
-            .iter()
-            .filter_map(|event| match event {
-                EngineEvent::Scheduled { id, .. } => Some(*id),
-                _ => None,
-            })
-            .collect();
+        let mut scheduled = Vec::new();
+        for event in events {
+            if let EngineEvent::Scheduled { id, .. } = event {
+                scheduled.push(id);
+            }
+        }
         prop_assert!(scheduled.is_sorted(), "ids ascend with arrival: {:?}", scheduled);
     }
 }

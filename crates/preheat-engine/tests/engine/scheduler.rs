@@ -1,12 +1,11 @@
 //! The scheduler's rules, as timelines. Every step takes 10 ms here, whatever is in it.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use preheat_core::{Concurrency, Instant};
 use preheat_engine::{
     ConfigError, Engine, EngineConfig, EngineEvent, EngineRequest, EventDetail, RequestId,
-    StepLoad, StepProfile, SubmitError,
+    StepLoad, StepProfile, Stepping, SubmitError,
 };
 
 use crate::common::{advance_all, millis, profile, small_config};
@@ -202,6 +201,20 @@ fn async_scheduling_sees_ends_and_arrivals_one_step_late() {
 }
 
 #[test]
+fn an_arrival_at_the_end_of_a_step_is_seen_by_the_next() {
+    for stepping in [Stepping::Jump, Stepping::EachStep] {
+        let mut engine =
+            Engine::new(config()).with_detail(EventDetail::Requests).with_stepping(stepping);
+        assert_eq!(engine.submit(millis(0), request(1, 8, 7)), Ok(()));
+        assert_eq!(engine.submit(millis(50), request(2, 8, 1)), Ok(()));
+        let mut events = Vec::new();
+        engine.advance(advance_all(), &mut events);
+        let lines = ["0 in:1", "10 first:1", "50 in:2", "60 first:2 end:2", "70 end:1"];
+        assert_eq!(timeline(&events), lines);
+    }
+}
+
+#[test]
 fn ttft_of_a_lone_request_is_its_prefill_time() {
     for (name, prompt_tokens) in
         [("qwen3-32b-fp8-h100", 1_000), ("llama3.1-8b-bf16-l40s", 5_000), ("qwen-27b-fp8-h100", 1)]
@@ -264,7 +277,7 @@ fn settings_that_cannot_be_are_named() {
         wrong(|c| c.block_size = 0),
         Err("block_size is 0; it must be from 1 to 1024".to_owned())
     );
-    assert_eq!(wrong(|c| c.kv_capacity_tokens = 15).is_err(), true);
+    assert!(wrong(|c| c.kv_capacity_tokens = 15).is_err());
     assert_eq!(wrong(|c| c.max_model_len = 1), Err(ConfigError::ModelLen(1).to_string()));
     assert_eq!(wrong(|_| ()), Ok(()));
 }
@@ -300,18 +313,15 @@ fn tokens_are_reported_as_of_each_call() {
         let mut events = Vec::new();
         engine.advance(millis(at), &mut events);
         for event in events {
-            match event {
-                EngineEvent::FirstToken { .. } => log.push_str("first "),
-                EngineEvent::Tokens { count, .. } => {
-                    assert_eq!(write!(log, "+{count} "), Ok(()));
-                }
-                EngineEvent::Finished { tokens, .. } => {
-                    assert_eq!(write!(log, "end:{tokens} "), Ok(()));
-                }
-                _ => {}
+            if let EngineEvent::FirstToken { .. } = event {
+                log.push_str("first ");
+            } else if let EngineEvent::Tokens { count, .. } = event {
+                log.push_str(&format!("+{count} "));
+            } else if let EngineEvent::Finished { tokens, .. } = event {
+                log.push_str(&format!("end:{tokens} "));
             }
         }
-        assert_eq!(write!(log, "| "), Ok(()));
+        log.push_str("| ");
     }
     assert_eq!(log, "| first | | +1 | +7 | +91 end:100 | ");
 }
