@@ -2,7 +2,7 @@
 //!
 //! Origin of the step times: `aiconfigurator-core` 0.12.0 (NVIDIA, ai-dynamo/aiconfigurator),
 //! Apache-2.0, queried 2026-11-24 for vLLM (0.24.0 kernels on H100, H200 and L40S; 0.14.0 on
-//! A100), fitted by us as t = g(P + D) + c·PX + e·KV + f·[P > 0]. They are sums of measured
+//! A100), fitted by us as `t = g(P + D) + c·PX + e·KV + f·[P > 0]`. They are sums of measured
 //! kernels: host, tokenizer and HTTP time are not in them, and at tensor parallelism 4 they are
 //! 7–10 % short of measured serving (see [`StepProfile::with_overhead`]).
 //!

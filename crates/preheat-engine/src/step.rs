@@ -44,7 +44,7 @@ impl StepLoad {
 }
 
 /// Step time of one model on one accelerator shape:
-/// t = g(P + D) + c · PX + e · KV + f · [P > 0], with g piecewise linear over [`KNOT_TOKENS`].
+/// `t = g(P + D) + c · PX + e · KV + f · [P > 0]`, with g piecewise linear over [`KNOT_TOKENS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepProfile {
     /// g at the knots, in fs.
