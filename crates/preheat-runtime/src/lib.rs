@@ -4,5 +4,8 @@
 //! **Invariant:** nothing here decides how many replicas there should be.
 
 pub mod clock;
+pub mod dialect;
+pub mod exposition;
 pub mod routing;
+pub mod scrape;
 pub mod traffic_meter;

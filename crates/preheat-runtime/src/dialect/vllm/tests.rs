@@ -1,0 +1,171 @@
+//! Captured bodies, and what older and larger servers write.
+
+use super::*;
+
+const IDLE: &str = include_str!("../../../fixtures/vllm-0.32.0/idle.prom");
+const LOADED: &str = include_str!("../../../fixtures/vllm-0.32.0/loaded.prom");
+const ASLEEP: &str = include_str!("../../../fixtures/vllm-0.32.0/asleep_two_pending.prom");
+
+fn scrape(body: &str) -> EngineScrape {
+    read(body.as_bytes(), Format::Text).unwrap()
+}
+
+fn buckets(histogram: &Histogram) -> Vec<(f64, u64)> {
+    histogram.buckets().iter().map(|bucket| (bucket.le, bucket.count)).collect()
+}
+
+#[test]
+fn a_loaded_engine() {
+    let loaded = scrape(LOADED);
+    assert_eq!(loaded.model_name.as_deref(), Some("tiny"));
+    // By reason there are 16 more; they are the same ones.
+    assert_eq!((loaded.running, loaded.waiting), (Some(8), Some(16)));
+    assert_eq!(loaded.kv_utilization, Utilization::new(0.000_976_622_108_282_976_2));
+    assert_eq!(loaded.kv_capacity_tokens, Some(2_097_152));
+    assert_eq!(loaded.sleep, Some(SleepState::Awake));
+    assert_eq!(
+        loaded.counters,
+        EngineCounters {
+            completions: Some(9),
+            prompt_tokens: Some(2148),
+            generation_tokens: Some(2544),
+            preemptions: Some(0),
+        }
+    );
+    let ttft = loaded.ttft.unwrap();
+    assert_eq!((ttft.count(), ttft.sum()), (17, 11.571_975_708_007_812));
+    assert_eq!(ttft.buckets().len(), 23);
+    let itl = loaded.itl.unwrap();
+    assert_eq!((itl.count(), itl.sum()), (2527, 15.689_864_028_998_954));
+    assert_eq!(buckets(&itl)[..3], [(0.01, 2402), (0.025, 2520), (0.05, 2527)]);
+}
+
+#[test]
+fn an_idle_engine_is_zero_not_absent() {
+    let idle = scrape(IDLE);
+    assert_eq!((idle.running, idle.waiting), (Some(0), Some(0)));
+    assert_eq!(idle.counters.completions, Some(0));
+    assert_eq!(idle.ttft.unwrap().count(), 0);
+}
+
+#[test]
+fn only_the_sleep_state_tells_that_an_engine_sleeps() {
+    let asleep = scrape(ASLEEP);
+    assert_eq!((asleep.running, asleep.waiting), (Some(0), Some(0)));
+    assert_eq!(asleep.sleep, Some(SleepState::WeightsOffloaded));
+    assert_eq!(asleep.model_name.as_deref(), Some("tiny-a"));
+    assert_eq!(asleep.kv_capacity_tokens, Some(3072));
+}
+
+#[test]
+fn a_missing_series_is_none() {
+    let scrape = scrape("vllm:num_requests_running{engine=\"0\"} 3\n");
+    assert_eq!(scrape, EngineScrape { running: Some(3), ..EngineScrape::default() });
+}
+
+#[test]
+fn several_engines_are_summed() {
+    let scrape = scrape(
+        r#"vllm:num_requests_running{engine="0",model_name="m"} 3
+vllm:num_requests_running{engine="1",model_name="m"} 4
+vllm:num_requests_waiting{engine="0",model_name="m"} 0
+vllm:num_requests_waiting{engine="1",model_name="m"} 9
+vllm:kv_cache_usage_perc{engine="0",model_name="m"} 0.25
+vllm:kv_cache_usage_perc{engine="1",model_name="m"} 0.75
+vllm:cache_config_info{engine="0",kv_cache_size_tokens="None",num_gpu_blocks="10",block_size="16"} 1
+vllm:cache_config_info{engine="1",num_gpu_blocks="10",block_size="16"} 1
+vllm:engine_sleep_state{engine="0",sleep_state="awake"} 1
+vllm:engine_sleep_state{engine="1",sleep_state="discard_all"} 1
+vllm:request_success_total{engine="0",finished_reason="stop"} 5
+vllm:request_success_total{engine="1",finished_reason="length"} 6
+vllm:request_success_total{engine="1",finished_reason="abort"} 100
+vllm:request_success_total{engine="1",finished_reason="error"} 100
+vllm:request_success_total{engine="1",finished_reason="new_in_2027"} 1
+vllm:request_success_created{engine="1",finished_reason="stop"} 1.79e+09
+vllm:time_to_first_token_seconds_bucket{engine="0",le="0.5"} 1
+vllm:time_to_first_token_seconds_bucket{engine="0",le="1.0"} 2
+vllm:time_to_first_token_seconds_bucket{engine="0",le="+Inf"} 3
+vllm:time_to_first_token_seconds_count{engine="0"} 3
+vllm:time_to_first_token_seconds_sum{engine="0"} 4.5
+vllm:time_to_first_token_seconds_bucket{engine="1",le="1.0"} 5
+vllm:time_to_first_token_seconds_bucket{engine="1",le="+Inf"} 5
+vllm:time_to_first_token_seconds_count{engine="1"} 5
+vllm:time_to_first_token_seconds_sum{engine="1"} 2
+"#,
+    );
+    assert_eq!((scrape.running, scrape.waiting), (Some(7), Some(9)));
+    assert_eq!(scrape.kv_utilization, Utilization::new(0.5));
+    assert_eq!(scrape.kv_capacity_tokens, Some(320));
+    assert_eq!(scrape.sleep, Some(SleepState::DiscardAll));
+    assert_eq!(scrape.counters.completions, Some(12));
+    let ttft = scrape.ttft.unwrap();
+    assert_eq!(buckets(&ttft), [(1.0, 7), (f64::INFINITY, 8)]);
+    assert_eq!(ttft.sum(), 6.5);
+}
+
+#[test]
+fn older_names() {
+    let scrape = scrape(
+        r#"vllm:gpu_cache_usage_perc{model_name="m"} 0.5
+vllm:time_per_output_token_seconds_bucket{le="0.01",model_name="m"} 4
+vllm:time_per_output_token_seconds_bucket{le="+Inf",model_name="m"} 5
+vllm:time_per_output_token_seconds_sum{model_name="m"} 0.1
+vllm:request_time_per_output_token_seconds_bucket{le="+Inf",model_name="m"} 99
+"#,
+    );
+    assert_eq!(scrape.kv_utilization, Utilization::new(0.5));
+    assert_eq!(buckets(&scrape.itl.unwrap()), [(0.01, 4), (f64::INFINITY, 5)]);
+}
+
+#[test]
+fn the_newer_name_wins_and_the_first_of_two_equal_series_counts() {
+    let scrape = scrape(
+        r#"vllm:time_per_output_token_seconds_bucket{le="+Inf"} 4
+vllm:inter_token_latency_seconds_bucket{le="+Inf"} 5
+vllm:inter_token_latency_seconds_bucket{le="+Inf"} 6
+vllm:num_requests_running 1
+vllm:num_requests_running 1
+vllm:request_success_total{finished_reason="stop"} 5
+vllm:request_success_total{finished_reason="stop"} 5
+"#,
+    );
+    assert_eq!(scrape.itl.unwrap().count(), 5);
+    assert_eq!(scrape.running, Some(1));
+    assert_eq!(scrape.counters.completions, Some(5));
+}
+
+#[test]
+fn values_that_no_count_can_have_are_absent() {
+    for value in ["NaN", "-1", "+Inf"] {
+        let scrape = scrape(&format!(
+            "vllm:num_requests_running {value}\nvllm:kv_cache_usage_perc {value}\n\
+             vllm:prompt_tokens_total {value}\n\
+             vllm:inter_token_latency_seconds_bucket{{le=\"+Inf\"}} {value}\n"
+        ));
+        assert_eq!(scrape, EngineScrape::default(), "{value}");
+    }
+}
+
+#[test]
+fn bodies_of_something_else() {
+    let check = |body: &str, malformed| {
+        let bytes = body.len();
+        assert_eq!(read(body.as_bytes(), Format::Text), Err(Unrecognised { bytes, malformed }));
+    };
+    check("", 0);
+    check("<html><body>502</body></html>", 0);
+    check("vllm:num_requests_running{ 1\n", 1);
+    check(include_str!("../../../fixtures/llama.cpp-loaded.prom"), 0);
+}
+
+#[test]
+fn every_name_that_is_asked_for_is_read() {
+    for name in SERIES_NAMES {
+        assert!(Series::of(name.as_bytes()).is_some(), "{name}");
+    }
+    for line in LOADED.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        let is_read = Series::of(name.as_bytes()).is_some();
+        assert_eq!(is_read, SERIES_NAMES.contains(&name), "{name}");
+    }
+}

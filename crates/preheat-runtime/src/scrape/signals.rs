@@ -1,0 +1,174 @@
+//! Per replica: the last good scrape, and what came out of comparing it with those before.
+//!
+//! **Invariant:** a failed scrape changes no signal. What was seen last keeps the time it was seen
+//! at and grows stale; it never turns into zero.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use preheat_core::{Counters, LatencyWindow, ReplicaId, ReplicaObservation, Sample};
+
+use super::ScrapeResult;
+use super::deltas::{LatencyHistory, counters_between, restarted};
+use crate::dialect::{EngineScrape, SleepState};
+
+/// Time that latency quantiles are taken over, unless a caller says otherwise: long enough for a
+/// p99 that rests on more than a handful of requests, short enough to follow a change of load.
+pub const LATENCY_WINDOW_DEFAULT: Duration = Duration::from_secs(60);
+
+/// The signals of every replica of a pool.
+#[derive(Clone, Debug)]
+pub struct SignalStore {
+    latency_window: Duration,
+    replicas: BTreeMap<ReplicaId, ReplicaSignals>,
+}
+
+/// The signals of one replica.
+#[derive(Clone, Debug)]
+pub struct ReplicaSignals {
+    last: Option<Sample<EngineScrape>>,
+    kv_capacity_tokens: Option<u64>,
+    counters: Option<Sample<Counters>>,
+    ttft: LatencyHistory,
+    itl: LatencyHistory,
+    failures_in_a_row: u32,
+}
+
+impl Default for SignalStore {
+    fn default() -> Self {
+        Self::new(LATENCY_WINDOW_DEFAULT)
+    }
+}
+
+impl SignalStore {
+    /// An empty store whose latency quantiles are over the last `latency_window` of model time.
+    pub const fn new(latency_window: Duration) -> Self {
+        Self { latency_window, replicas: BTreeMap::new() }
+    }
+
+    /// Takes in the results of one round of scrapes.
+    pub fn record_all(&mut self, results: impl IntoIterator<Item = (ReplicaId, ScrapeResult)>) {
+        for (id, result) in results {
+            self.record(id, result);
+        }
+    }
+
+    /// Takes in one result. A scrape that isn't later than the last one is dropped.
+    pub fn record(&mut self, id: ReplicaId, result: ScrapeResult) {
+        let latency_window = self.latency_window;
+        let signals =
+            self.replicas.entry(id).or_insert_with(|| ReplicaSignals::new(latency_window));
+        match result {
+            Ok(scrape) => signals.succeeded(scrape),
+            Err(_) => signals.failures_in_a_row = signals.failures_in_a_row.saturating_add(1),
+        }
+    }
+
+    /// What is known of a replica.
+    pub fn get(&self, id: ReplicaId) -> Option<&ReplicaSignals> {
+        self.replicas.get(&id)
+    }
+
+    /// Fills in what an engine tells of itself. A replica that was never scraped is left as it is.
+    pub fn fill(&self, observation: &mut ReplicaObservation) {
+        if let Some(signals) = self.replicas.get(&observation.id) {
+            signals.fill(observation);
+        }
+    }
+
+    /// Drops a replica that is gone.
+    pub fn forget(&mut self, id: ReplicaId) {
+        self.replicas.remove(&id);
+    }
+
+    /// Drops all replicas but those that `exists` holds for.
+    pub fn retain(&mut self, mut exists: impl FnMut(ReplicaId) -> bool) {
+        self.replicas.retain(|&id, _| exists(id));
+    }
+}
+
+impl ReplicaSignals {
+    const fn new(latency_window: Duration) -> Self {
+        Self {
+            last: None,
+            kv_capacity_tokens: None,
+            counters: None,
+            ttft: LatencyHistory::new(latency_window),
+            itl: LatencyHistory::new(latency_window),
+            failures_in_a_row: 0,
+        }
+    }
+
+    /// The last good scrape.
+    pub const fn last(&self) -> Option<&Sample<EngineScrape>> {
+        self.last.as_ref()
+    }
+
+    /// Awake or asleep, as the engine said last.
+    pub fn sleep(&self) -> Option<Sample<SleepState>> {
+        let last = self.last.as_ref()?;
+        Some(Sample::new(last.value.sleep?, last.observed_at))
+    }
+
+    /// Scrapes that failed since the last good one.
+    pub const fn failures_in_a_row(&self) -> u32 {
+        self.failures_in_a_row
+    }
+
+    /// What was counted between the last two good scrapes. `None` when one lacked a total. Until
+    /// the next good one it stays the same, told apart by its time.
+    pub const fn counters(&self) -> Option<Sample<Counters>> {
+        self.counters
+    }
+
+    /// TTFT over the window.
+    pub fn ttft(&self) -> Option<Sample<LatencyWindow>> {
+        self.ttft.window()
+    }
+
+    /// ITL over the window.
+    pub fn itl(&self) -> Option<Sample<LatencyWindow>> {
+        self.itl.window()
+    }
+
+    fn succeeded(&mut self, scrape: Sample<EngineScrape>) {
+        self.failures_in_a_row = 0;
+        let mut is_restart = false;
+        if let Some(last) = &self.last {
+            if scrape.observed_at <= last.observed_at {
+                return;
+            }
+            is_restart = restarted(&last.value, &scrape.value);
+            let counters = counters_between(last, &scrape);
+            self.counters = counters.map(|value| Sample::new(value, scrape.observed_at));
+        }
+        for (history, histogram) in
+            [(&mut self.ttft, &scrape.value.ttft), (&mut self.itl, &scrape.value.itl)]
+        {
+            match histogram {
+                Some(histogram) => history.push(scrape.observed_at, histogram, is_restart),
+                // A restart that this histogram missed would be lost on it.
+                None if is_restart => history.clear(),
+                None => {}
+            }
+        }
+        self.kv_capacity_tokens = scrape.value.kv_capacity_tokens.or(self.kv_capacity_tokens);
+        self.last = Some(scrape);
+    }
+
+    fn fill(&self, observation: &mut ReplicaObservation) {
+        let Some(last) = &self.last else { return };
+        let seen = &last.value;
+        let at = last.observed_at;
+        observation.in_flight = seen.running.map(|value| Sample::new(value, at));
+        observation.queue_depth = seen.waiting.map(|value| Sample::new(value, at));
+        observation.kv_utilization = seen.kv_utilization.map(|value| Sample::new(value, at));
+        observation.kv_capacity_tokens = self.kv_capacity_tokens;
+        observation.counters = self.counters;
+        observation.ttft = self.ttft();
+        observation.itl = self.itl();
+    }
+}
+
+#[cfg(test)]
+mod tests;
