@@ -166,11 +166,14 @@ impl EngineMetrics {
     /// Steps with an unchanged batch ended: `steps` of `tokens` tokens each, of which
     /// `decode_seqs` continue a sequence. Each of those waited one step for its token.
     pub(crate) fn steps(&mut self, took: Duration, steps: u32, tokens: u32, decode_seqs: u32) {
-        let Some(mean) = took.checked_div(steps) else { return };
+        if steps == 0 {
+            return;
+        }
+        let mean_secs = took.as_secs_f64() / f64::from(steps);
         self.iteration_tokens.observe_times(f64::from(tokens), u64::from(steps));
         let gaps = u64::from(steps) * u64::from(decode_seqs);
         if gaps > 0 {
-            self.itl.observe_times(mean.as_secs_f64(), gaps);
+            self.itl.observe_times(mean_secs, gaps);
         }
     }
 

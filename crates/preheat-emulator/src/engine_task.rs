@@ -120,7 +120,8 @@ const WAKE_PERIOD: Duration = Duration::from_millis(2);
 const FLUSH_PERIOD_MIN: Duration = Duration::from_millis(20);
 /// The same if streams are many.
 const FLUSH_PERIOD_MAX: Duration = Duration::from_millis(100);
-/// Each stream adds so much to the period: at most 4000 events a second, about a tenth of a core.
+/// Each stream adds so much to the period: at most 4000 events a second, about a twentieth of a
+/// core.
 const FLUSH_PERIOD_PER_STREAM: Duration = Duration::from_micros(250);
 /// Commands taken between two looks at the clock.
 const COMMANDS_MAX: usize = 64;
@@ -481,3 +482,6 @@ impl Live {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -189,19 +189,18 @@ impl Server {
         timeout: Duration,
         log: &Log,
     ) -> Result<(), EmulatorError> {
-        let mode = if timeout.is_zero() { "abort" } else { "drain" };
-        let secs = timeout.as_secs_f64();
-        log.line(&format!("Shutting down: mode={mode} timeout={secs}s"));
         let (done, drained) = oneshot::channel();
+        let _ = self.service.commands.send(Command::ShutDown { timeout, done });
         let drained = async {
             let _ = drained.await;
         };
+        let mode = if timeout.is_zero() { "abort" } else { "drain" };
+        let secs = timeout.as_secs_f64();
+        log.line(&format!("Shutting down: mode={mode} timeout={secs}s"));
         if timeout.is_zero() {
             drop(listener);
-            let _ = self.service.commands.send(Command::ShutDown { timeout, done });
             drained.await;
         } else {
-            let _ = self.service.commands.send(Command::ShutDown { timeout, done });
             self.accept_until(&listener, drained).await?;
         }
         log.line("Shutting down: request processing complete");

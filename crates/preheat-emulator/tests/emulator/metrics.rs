@@ -1,0 +1,173 @@
+//! `/metrics` against what a real vLLM 0.32.0 answered, and its values under load.
+
+use serde_json::json;
+
+use crate::harness::{Emulator, FAST, FOREVER, Metrics, REAL, options};
+
+/// Names, types, labels and bounds of `loaded.prom`, in its order; without Python's own families.
+const LOADED: &str = include_str!("vllm_0_32_0_loaded.skeleton");
+/// The same of what `asleep_two_pending.prom` has more.
+const ASLEEP: &str = include_str!("vllm_0_32_0_asleep.skeleton");
+
+/// Labels whose values are a closed set; of the others only the name is compared.
+const VALUED: [&str; 9] = [
+    "engine",
+    "finished_reason",
+    "reason",
+    "source",
+    "sleep_state",
+    "handler",
+    "method",
+    "status",
+    "operation",
+];
+
+/// Takes values and HELP out; puts the bounds of one histogram on one line.
+fn skeleton(text: &str) -> String {
+    let mut rows: Vec<String> = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("# HELP") {
+            continue;
+        }
+        if let Some(family) = line.strip_prefix("# TYPE ") {
+            rows.push(family.to_owned());
+            continue;
+        }
+        let (row, bound) = series(line.rsplit_once(' ').unwrap().0);
+        match (rows.last_mut(), bound) {
+            (Some(last), Some(bound)) if last.starts_with(&row) => {
+                last.push(' ');
+                last.push_str(&bound);
+            }
+            (_, Some(bound)) => rows.push(format!("{row} {bound}")),
+            (_, None) => rows.push(row),
+        }
+    }
+    rows.join("\n") + "\n"
+}
+
+/// Name and labels of a series, and its `le`.
+fn series(series: &str) -> (String, Option<String>) {
+    let Some((name, labels)) = series.split_once('{') else {
+        return (with_bound_mark(format!("  {series}"), series.ends_with("_bucket")), None);
+    };
+    let mut bound = None;
+    let mut parts = Vec::new();
+    for label in labels.trim_end_matches("\"}").split("\",") {
+        let (key, value) = label.split_once("=\"").unwrap();
+        if key == "le" {
+            bound = Some(value.to_owned());
+        } else if VALUED.contains(&key) {
+            parts.push(format!("{key}={value}"));
+        } else {
+            parts.push(key.to_owned());
+        }
+    }
+    let row = format!("  {name} {}", parts.join(",")).trim_end().to_owned();
+    (with_bound_mark(row, bound.is_some()), bound)
+}
+
+fn with_bound_mark(row: String, has_bound: bool) -> String {
+    if has_bound { row + " |" } else { row }
+}
+
+#[track_caller]
+fn check_skeleton(text: &str, expected: &str) {
+    let found = skeleton(text);
+    for (found, expected) in found.lines().zip(expected.lines()) {
+        assert_eq!(found, expected);
+    }
+    assert_eq!(found.lines().count(), expected.lines().count());
+}
+
+/// The engine that the fixture is from had a context of 2048, which bounds some histograms.
+fn fixture_options() -> preheat_emulator::EmulatorOptions {
+    let mut options = options();
+    options.engine.max_model_len = 2048;
+    options.dev_mode = true;
+    options
+}
+
+#[tokio::test]
+async fn families_labels_and_bounds_are_vllms() {
+    let emulator = Emulator::serving(fixture_options(), FAST).await;
+    emulator.completion(20).await.rest().await;
+    let metrics = emulator.metrics_until(|m| m.0.contains("http_requests_created")).await;
+    check_skeleton(&metrics.0, LOADED);
+}
+
+#[tokio::test]
+async fn sleep_families_come_with_the_first_sleep() {
+    let emulator = Emulator::serving(fixture_options(), FAST).await;
+    assert!(!emulator.metrics().await.0.contains("sleep_mode_operation"));
+    emulator.post("/sleep?level=1", json!({})).await;
+    let metrics = emulator.metrics().await.0;
+    let from = metrics.find("# HELP vllm:sleep_mode_operation_duration_seconds ").unwrap();
+    check_skeleton(&metrics[from..], ASLEEP);
+}
+
+#[tokio::test]
+async fn an_idle_engine_has_no_http_series() {
+    let emulator = Emulator::serving(options(), FAST).await;
+    let metrics = emulator.metrics().await;
+    assert!(metrics.0.contains("# TYPE http_requests_total counter"));
+    assert!(!metrics.0.contains("\nhttp_requests_total{"));
+    assert_eq!(metrics.value("http_request_duration_highr_seconds_count"), 0.0);
+    assert_eq!(metrics.value("vllm:kv_cache_usage_perc"), 0.0);
+}
+
+#[tokio::test]
+async fn gauges_under_load() {
+    let emulator = Emulator::serving(options(), REAL).await;
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        held.push(emulator.completion(FOREVER).await);
+    }
+    // The first two are in the batch when they have a token.
+    for events in &mut held[..2] {
+        events.next_json().await;
+    }
+    let metrics = emulator.metrics().await;
+    assert_eq!(metrics.inside(), (2.0, 3.0));
+    let by_reason = "vllm:num_requests_waiting_by_reason";
+    assert_eq!(metrics.value_of(by_reason, "reason=\"capacity\""), 3.0);
+    assert!(metrics.value("vllm:kv_cache_usage_perc") > 0.0);
+    assert_eq!(metrics.value("vllm:time_to_first_token_seconds_count"), 2.0);
+    assert_eq!(metrics.value("vllm:prompt_tokens_total"), 16.0);
+    assert_eq!(metrics.value("vllm:request_queue_time_seconds_count"), 0.0);
+    assert_eq!(metrics.value("vllm:e2e_request_latency_seconds_count"), 0.0);
+}
+
+#[tokio::test]
+async fn counts_after_load_are_exact() {
+    let emulator = Emulator::serving(options(), FAST).await;
+    for tokens in [1, 30, 200] {
+        emulator.completion(tokens).await.rest().await;
+    }
+    let metrics = emulator.metrics().await;
+    let count = |name: &str| metrics.value(&format!("vllm:{name}"));
+    assert_eq!(metrics.inside(), (0.0, 0.0));
+    assert_eq!(metrics.value_of("vllm:request_success_total", "\"length\""), 3.0);
+    assert_eq!(count("generation_tokens_total"), 231.0);
+    assert_eq!(count("prompt_tokens_total"), 24.0);
+    assert_eq!(count("prefix_cache_queries_total"), 24.0);
+    // Each request has one gap less than tokens.
+    assert_eq!(count("inter_token_latency_seconds_count"), 228.0);
+    assert_eq!(count("time_to_first_token_seconds_count"), 3.0);
+    assert_eq!(count("request_generation_tokens_sum"), 231.0);
+    assert_eq!(count("request_params_max_tokens_sum"), 231.0);
+    assert_eq!(count("request_queue_time_seconds_count"), 3.0);
+    check_times_add_up(&metrics);
+}
+
+/// What a request's time is made of, over all requests.
+#[track_caller]
+fn check_times_add_up(metrics: &Metrics) {
+    let sum = |name: &str| metrics.value(&format!("vllm:{name}_sum"));
+    let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} is not {b}");
+    let inference = sum("request_inference_time_seconds");
+    close(inference, sum("request_prefill_time_seconds") + sum("request_decode_time_seconds"));
+    close(sum("e2e_request_latency_seconds"), inference + sum("request_queue_time_seconds"));
+    // Gaps of all requests are their decode times: nothing was preempted.
+    close(sum("inter_token_latency_seconds"), sum("request_decode_time_seconds"));
+}
