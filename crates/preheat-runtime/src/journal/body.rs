@@ -1,0 +1,61 @@
+//! The packed form of an entry's body: its JSON, deflated.
+
+use std::io::{Read as _, Write as _};
+
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use preheat_api::journal::EntryBody;
+
+use super::error::BodyError;
+
+/// No body is larger than this unpacked: ten thousand replicas (the most a pool can have) of a
+/// kilobyte each are 10 MiB, and a memory with every list full is about as much.
+const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Packs a body.
+pub(super) fn pack(body: &EntryBody) -> Result<Vec<u8>, BodyError> {
+    let json = serde_json::to_vec(body).map_err(|source| BodyError::Json { source })?;
+    if json.len() as u64 > BODY_BYTES_MAX {
+        return Err(BodyError::TooLarge { max: BODY_BYTES_MAX });
+    }
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(&json).map_err(|source| BodyError::Packed { source })?;
+    encoder.finish().map_err(|source| BodyError::Packed { source })
+}
+
+/// Unpacks a body.
+pub(super) fn unpack(packed: &[u8]) -> Result<EntryBody, BodyError> {
+    let mut json = Vec::new();
+    let mut decoder = DeflateDecoder::new(packed).take(BODY_BYTES_MAX + 1);
+    decoder.read_to_end(&mut json).map_err(|source| BodyError::Packed { source })?;
+    if json.len() as u64 > BODY_BYTES_MAX {
+        return Err(BodyError::TooLarge { max: BODY_BYTES_MAX });
+    }
+    serde_json::from_slice(&json).map_err(|source| BodyError::Json { source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_body_that_unpacks_to_a_huge_one_is_refused() {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+        let zeros = vec![b' '; 1024 * 1024];
+        for _ in 0..=BODY_BYTES_MAX / zeros.len() as u64 {
+            encoder.write_all(&zeros).unwrap();
+        }
+        let packed = encoder.finish().unwrap();
+        assert!(packed.len() < 1024 * 1024);
+        assert!(matches!(unpack(&packed), Err(BodyError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_cut_body_is_not_whole() {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(&b"{\"decided\":{}}".repeat(100)).unwrap();
+        let packed = encoder.finish().unwrap();
+        assert!(matches!(unpack(&packed[..packed.len() / 2]), Err(BodyError::Packed { .. })));
+    }
+}
