@@ -4,6 +4,11 @@
 //! [`run`] is one engine process: it starts up (the port refuses connections meanwhile), serves,
 //! and shuts down when its `shutdown` future is ready.
 //!
+//! What is not emulated: what tokens say (each is the word `tok`), sampling, stop strings, tools,
+//! several answers or prompts per request, prefix and multi-modal caches (their families are
+//! there, at zero), LoRA, several engines per server, `/tokenize`, `/pause`, and sleep with
+//! `level=0`, `mode=keep` or `tags`.
+//!
 //! **Invariant:** nothing here scales, routes or decides, and nothing here knows how an engine
 //! schedules: that is `preheat-engine`'s matter.
 

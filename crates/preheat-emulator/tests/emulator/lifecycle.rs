@@ -149,8 +149,8 @@ async fn a_drain_finishes_what_is_inside_and_refuses_the_rest() {
 #[tokio::test]
 async fn a_drain_ends_at_its_timeout() {
     let mut options = options();
-    options.shutdown_timeout = SECOND;
-    let emulator = Emulator::serving(options, FAST).await;
+    options.shutdown_timeout = Duration::from_millis(1);
+    let emulator = Emulator::serving(options, REAL).await;
     let mut long = emulator.completion(FOREVER).await;
     let mut queued = [emulator.completion(FOREVER).await, emulator.completion(FOREVER).await];
     long.next_json().await;

@@ -1,5 +1,7 @@
 //! `/metrics` against what a real vLLM 0.32.0 answered, and its values under load.
 
+use preheat_runtime::dialect::vllm;
+use preheat_runtime::exposition::Format;
 use serde_json::json;
 
 use crate::harness::{Emulator, FAST, FOREVER, Metrics, REAL, options};
@@ -170,4 +172,20 @@ fn check_times_add_up(metrics: &Metrics) {
     close(sum("e2e_request_latency_seconds"), inference + sum("request_queue_time_seconds"));
     // Gaps of all requests are their decode times: nothing was preempted.
     close(sum("inter_token_latency_seconds"), sum("request_decode_time_seconds"));
+}
+
+#[tokio::test]
+async fn preheats_own_reader_understands_it() {
+    let emulator = Emulator::serving(options(), FAST).await;
+    emulator.completion(30).await.rest().await;
+    let body = emulator.metrics().await.0;
+    let scrape = vllm::read(body.as_bytes(), Format::Text).unwrap();
+    assert_eq!(scrape.model_name.as_deref(), Some("tiny"));
+    assert_eq!((scrape.running, scrape.waiting), (Some(0), Some(0)));
+    assert_eq!(scrape.kv_capacity_tokens, Some(200_000));
+    let counters = scrape.counters;
+    assert_eq!((counters.completions, counters.preemptions), (Some(1), Some(0)));
+    assert_eq!((counters.prompt_tokens, counters.generation_tokens), (Some(8), Some(30)));
+    assert_eq!(scrape.ttft.unwrap().count(), 1);
+    assert_eq!(scrape.itl.unwrap().count(), 29);
 }

@@ -1,5 +1,8 @@
 //! Sleep and wake: what hangs, what is told, what is aborted.
 
+use std::time::Duration;
+
+use preheat_engine::SleepProfile;
 use serde_json::json;
 
 use crate::harness::{Emulator, FAST, FOREVER, REAL, options};
@@ -50,7 +53,10 @@ async fn level_two_discards() {
 
 #[tokio::test]
 async fn sleep_aborts_what_is_inside() {
-    let emulator = serving(FAST).await;
+    let mut options = options();
+    options.dev_mode = true;
+    options.engine.sleep = SleepProfile::fixed(Duration::ZERO, Duration::ZERO);
+    let emulator = Emulator::serving(options, REAL).await;
     let mut running = emulator.completion(FOREVER).await;
     running.next_json().await;
     emulator.post("/sleep", json!({})).await;
