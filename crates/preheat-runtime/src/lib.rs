@@ -3,9 +3,13 @@
 //!
 //! **Invariant:** nothing here decides how many replicas there should be.
 
+pub mod admin;
 pub mod clock;
+pub mod controller;
 pub mod dialect;
 pub mod exposition;
+pub mod journal;
 pub mod routing;
 pub mod scrape;
+pub mod telemetry;
 pub mod traffic_meter;
