@@ -31,7 +31,7 @@ impl<'a> Labels<'a> {
 impl<'a> Iterator for Labels<'a> {
     type Item = Label<'a>;
 
-    /// The block was checked by [`scan`], so that reaching its end early means that it is used up.
+    /// The block was checked when its line was read, so that what can't be read is its end.
     fn next(&mut self) -> Option<Label<'a>> {
         let bytes = self.block.as_bytes();
         let mut at = skip_blanks(bytes, 0);

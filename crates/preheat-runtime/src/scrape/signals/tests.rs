@@ -1,6 +1,7 @@
 //! What an observation shows after good and failed scrapes.
 
 use preheat_core::{Instant, ReplicaPhase};
+use proptest::prelude::*;
 
 use super::*;
 use crate::dialect::vllm;
@@ -110,4 +111,33 @@ fn a_restarted_engine_counts_from_zero_again() {
     assert_eq!(observation.counters.unwrap().value.completions, 9);
     // 16 between the first two, 17 since the restart.
     assert_eq!(observation.ttft.unwrap().value.count, 33);
+}
+
+proptest! {
+    #[test]
+    fn spoilt_bodies_never_make_it_panic_or_count_more_than_they_hold(
+        rounds in proptest::collection::vec(
+            (any::<bool>(), proptest::collection::vec((any::<prop::sample::Index>(), prop::sample::select(&b"0123456789.eN+-\"\n"[..])), 0..60)),
+            1..6,
+        ),
+    ) {
+        let mut store = SignalStore::default();
+        for (secs, (loaded, edits)) in (10_u64..).step_by(2).zip(rounds) {
+            let mut body = if loaded { LOADED.to_vec() } else { AFTER.to_vec() };
+            for (at, byte) in edits {
+                *at.get_mut(body.as_mut_slice()) = byte;
+            }
+            let Ok(scrape) = vllm::read(&body, Format::Text) else { continue };
+            let totals = scrape.counters;
+            store.record(ID, Ok(Sample::new(scrape, at(secs))));
+            let observation = observation(&store);
+            if let Some(counters) = observation.counters.filter(|c| c.observed_at == at(secs)) {
+                prop_assert!(Some(counters.value.completions) <= totals.completions);
+                prop_assert!(Some(counters.value.prompt_tokens) <= totals.prompt_tokens);
+            }
+            for window in [observation.ttft, observation.itl].into_iter().flatten() {
+                prop_assert!(window.value.p50 <= window.value.p99);
+            }
+        }
+    }
 }
