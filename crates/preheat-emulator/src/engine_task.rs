@@ -261,8 +261,8 @@ impl EngineTask {
             EngineEvent::Step { started_at, at, steps, tokens, decode_seqs } => {
                 self.metrics.steps(at.since(started_at), steps, tokens, decode_seqs);
             }
-            EngineEvent::Slept { at } => self.answer_sleep_calls(at, SleepOperation::Sleep),
-            EngineEvent::Woke { at } => {
+            // Calls of the other kind were overtaken by a later call.
+            EngineEvent::Slept { at } | EngineEvent::Woke { at } => {
                 self.answer_sleep_calls(at, SleepOperation::Sleep);
                 self.answer_sleep_calls(at, SleepOperation::Wake);
             }

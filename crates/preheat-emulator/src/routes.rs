@@ -42,6 +42,8 @@ pub(crate) struct Service {
     pub(crate) crash: Notify,
     /// Model time at which serving began, Unix seconds.
     pub(crate) created: u64,
+    /// Tells the answers of this process from those of any other.
+    pub(crate) id_salt: u64,
 }
 
 /// Largest request body: a context of a million tokens at 16 bytes a word.
@@ -227,7 +229,7 @@ impl Service {
             Route::Chat => "chatcmpl",
         };
         let created = self.clock.now().as_nanos() / 1_000_000_000;
-        let id = format!("{prefix}-{:016x}{:016x}", self.created, id.0);
+        let id = format!("{prefix}-{:016x}{:016x}", self.id_salt, id.0);
         AnswerIdentity { id, created }
     }
 

@@ -101,7 +101,7 @@ where
         log.error("EngineCore failed to start.");
         return Err(EmulatorError::StartFailed);
     }
-    let mut server = Server::spawn(&options, &clock);
+    let mut server = Server::spawn(&options, &clock, address.port());
     let listener = socket.listen(BACKLOG).map_err(listen_error)?;
     log.line(&format!("Starting vLLM API server 0 on http://{address}"));
     log.line("Waiting for application startup.");
@@ -120,7 +120,7 @@ struct Server {
 }
 
 impl Server {
-    fn spawn(options: &EmulatorOptions, clock: &Clock) -> Self {
+    fn spawn(options: &EmulatorOptions, clock: &Clock, port: u16) -> Self {
         let now = clock.now();
         let created = now.as_secs_f64();
         let identity = ServerIdentity {
@@ -150,6 +150,7 @@ impl Server {
             taken: AtomicU32::new(0),
             crash: Notify::new(),
             created: now.as_nanos() / 1_000_000_000,
+            id_salt: now.as_nanos() ^ (u64::from(port) << 48),
         };
         let closing = watch::Sender::new(false);
         let (service, connections) = (Arc::new(service), JoinSet::new());

@@ -10,7 +10,10 @@ use crate::answer::WakeOn;
 use crate::cache_config::ServerIdentity;
 
 fn start(scale: f64) -> mpsc::UnboundedSender<Command> {
-    let config = EngineConfig::for_profile(&EngineProfile::all()[0]);
+    start_with(scale, EngineConfig::for_profile(&EngineProfile::all()[0]))
+}
+
+fn start_with(scale: f64, config: EngineConfig) -> mpsc::UnboundedSender<Command> {
     let identity = ServerIdentity {
         model_name: "tiny".to_owned(),
         kv_capacity_tokens: config.kv_capacity_tokens,
@@ -114,4 +117,25 @@ async fn a_drain_ends_at_its_timeout_and_frees_the_engine() {
     drained.await.unwrap();
     assert_eq!(began_at.elapsed().as_secs(), 3);
     assert_eq!(events(answer).await.1, End::Cut);
+}
+
+#[tokio::test(start_paused = true)]
+async fn preemptions_are_counted_per_request_and_lose_no_token() {
+    let mut config = EngineConfig::for_profile(&EngineProfile::all()[0]);
+    // Two requests of 100 + 300 tokens don't fit together.
+    config.kv_capacity_tokens = 512;
+    let commands = start_with(20.0, config);
+    let answers = [submit(&commands, 300).await, submit(&commands, 300).await];
+    for answer in answers {
+        assert_eq!(events(answer).await.0.iter().sum::<u32>(), 300);
+    }
+    let text = scrape(&commands).await;
+    let value = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(&format!("vllm:{name}{{")));
+        line.unwrap().rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    assert!(value("num_preemptions_total") > 0.0);
+    assert_eq!(value("num_preemptions_total"), value("request_num_preemptions_sum"));
+    assert_eq!(value("generation_tokens_total"), 600.0);
+    assert_eq!(value("request_generation_tokens_sum"), 600.0);
 }
