@@ -60,9 +60,8 @@ impl EventWriter {
                 r#""},"logprobs":null"#,
             ),
         };
-        let head = format!(
-            r#"data: {{"id":"{id}","object":"{object}","created":{created},"model":{model},"choices":"#
-        );
+        let mut head = format!(r#"data: {{"id":"{id}","object":"{object}","created":{created},"#);
+        head += &format!(r#""model":{model},"choices":"#);
         let with_usage = generation.delivery == Delivery::StreamWithUsage;
         let tail = if with_usage {
             ",\"stop_reason\":null}],\"usage\":null}\n\n"

@@ -168,7 +168,8 @@ impl EngineTask {
                     }
                 }
                 () = wake => {
-                    self.wake_earliest_at = self.clock.now().saturating_add(self.period(WAKE_PERIOD));
+                    let period = self.period(WAKE_PERIOD);
+                    self.wake_earliest_at = self.clock.now().saturating_add(period);
                 }
             }
             let now = self.clock.now();
