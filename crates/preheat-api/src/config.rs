@@ -79,6 +79,14 @@ pub struct HoldConfig {
     pub timeout: Duration,
 }
 
+/// Reads a duration as the configuration writes it: `500ms`, `90s`, `1m30s`, `2h`, `7d`.
+///
+/// # Errors
+/// What is wrong with it and how to write it, as a whole sentence.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    values::parse_duration(text).map_err(|error| error.to_string())
+}
+
 impl LocalConfig {
     /// Reads and checks `text`; `file` is only what errors call it.
     ///

@@ -75,6 +75,7 @@ fn an_engine_that_says_nothing_is_emulated_with_the_cold_start_that_the_pool_bel
     let Launch::Emulated(emulated) = &config.pools[0].engine.launch else { panic!("emulated") };
     assert_eq!(emulated.cold_start.p50, Duration::from_secs(20));
     assert_eq!(emulated.cold_start.p90, Duration::from_secs(30));
+    assert!(config.pools[0].engine.sleep.is_some(), "the emulated engine can sleep");
 }
 
 #[test]
@@ -97,7 +98,7 @@ fn every_knob_of_the_policy_can_be_set() {
     staleness: 13s
 "
     .replace("service_time", "serviceTime");
-    let yaml = BASE.replace("    maxReplicas: 4\n", &knobs);
+    let yaml = BASE.replace("    maxReplicas: 4\n", &knobs) + "      sleep: {}\n";
     let config = LocalConfig::parse(&yaml, Path::new("preheat.yaml")).unwrap();
     let spec = config.pools[0].policy.spec();
     let default = preheat_core::PolicySpec::default();
@@ -497,6 +498,17 @@ fn names_models_and_ports_must_differ_and_suffice() {
 
 #[test]
 fn an_engine_must_be_startable_and_reachable() {
+    check(
+        "maxReplicas: 4",
+        "standbyReplicas: 2",
+        &[
+            "preheat.yaml:5:22: `standbyReplicas` is 2; it must be 0, as the pool has no `engine.sleep`",
+            "  |",
+            "5 |     standbyReplicas: 2",
+            "  |                      ^",
+            "hint: for vLLM, `sleep: {}` with `--enable-sleep-mode` and `VLLM_SERVER_DEV_MODE`",
+        ],
+    );
     check(
         r#"[serve, --port, "{port}"]"#,
         "[]",

@@ -26,7 +26,7 @@ pub struct EngineConfig {
     pub readiness: ReadinessConfig,
     /// Where the engine's metrics are.
     pub metrics_path: String,
-    /// How it sleeps, when it can.
+    /// How it sleeps, when it can. The emulated engine can.
     pub sleep: Option<SleepConfig>,
     /// Time between SIGTERM and SIGKILL. For vLLM: its own `--shutdown-timeout` at least.
     pub shutdown_timeout: Duration,
@@ -132,7 +132,7 @@ impl fmt::Display for PortRange {
 }
 
 /// The profile of an emulated engine that says nothing of it.
-const PROFILE_DEFAULT: &str = "llama3.1-8b-fp8-h100";
+const PROFILE_DEFAULT: &str = "qwen-27b-fp8-h100";
 
 impl EngineConfig {
     pub(super) fn resolve(
@@ -154,6 +154,9 @@ impl EngineConfig {
         }
         let launch = resolve_launch(wire.command, wire.emulated, &env, pool, cold_start, source)?;
         let gpus_per_replica = wire.gpus_per_replica.map_or(1, |gpus| gpus.value);
+        // The emulated engine can always sleep; of others, nobody knows unless told.
+        let is_emulated = matches!(launch, Launch::Emulated(_));
+        let sleep = wire.sleep.or_else(|| is_emulated.then(SleepWire::default));
         Ok(Self {
             launch,
             ports,
@@ -161,7 +164,7 @@ impl EngineConfig {
             env,
             readiness: ReadinessConfig::resolve(wire.readiness, source)?,
             metrics_path: path(wire.metrics_path, "engine.metricsPath", "/metrics", source)?,
-            sleep: wire.sleep.map(|sleep| SleepConfig::resolve(sleep, source)).transpose()?,
+            sleep: sleep.map(|sleep| SleepConfig::resolve(sleep, source)).transpose()?,
             shutdown_timeout: duration(&wire.shutdown_timeout, Duration::from_secs(30)),
         })
     }

@@ -67,6 +67,8 @@ pub enum Problem {
     PortsTooFew { ports: u32, max: u32 },
     #[error("`{key}` is {listen}, which is inside `engine.ports` {ports} of pool `{pool}`")]
     ListenInPorts { key: &'static str, listen: SocketAddr, pool: String, ports: PortRange },
+    #[error("`standbyReplicas` is {0}; it must be 0, as the pool has no `engine.sleep`")]
+    StandbyWithoutSleep(u32),
     #[error("`gpuSlots` is {slots}; it must be at least {needed}, {detail}")]
     GpuSlotsTooFew { slots: u32, needed: u64, detail: String },
     #[error(
@@ -130,6 +132,9 @@ impl ConfigError {
             Problem::HoldShorterThanColdStart { .. } => {
                 "requests would be turned away before the first replica is ready: hold longer, or \
                  keep a replica with `minReplicas: 1`"
+            }
+            Problem::StandbyWithoutSleep(_) => {
+                "for vLLM, `sleep: {}` with `--enable-sleep-mode` and `VLLM_SERVER_DEV_MODE`"
             }
             Problem::CommandWithoutPort => "for example `--port`, `\"{port}\"`",
             Problem::PlaceholderUnknown { .. } => "for literal braces, double them: `{{name}}`",

@@ -54,11 +54,15 @@ impl PoolConfig {
         let model_names = model_names(&wire, source)?;
         let policy = policy(&wire, whole, source)?;
         let prior = policy.spec().cold_start_prior;
+        let (standby, standby_at) = (policy.spec().standby_target.0, at(&wire.standby_replicas));
         let believed = EmulatedColdStart { p50: prior.p50, p90: prior.p90 };
         let engine = EngineConfig::resolve(wire.engine, &name, believed, source)?;
         let max = policy.spec().replicas_max.0;
         let ports = engine.ports.count();
         source.require(ports >= max, Some(place.ports), || Problem::PortsTooFew { ports, max })?;
+        source.require(standby == 0 || engine.sleep.is_some(), standby_at, || {
+            Problem::StandbyWithoutSleep(standby)
+        })?;
         Ok((Self { name, model_names, policy, engine }, place))
     }
 }

@@ -1,0 +1,186 @@
+//! Engine logs: files of bounded size, and what their lines tell about a start.
+//!
+//! **Invariant:** a line is a hint. Unknown wording leaves the phase as it is, and no line makes a
+//! replica ready.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use preheat_core::ReplicaPhase;
+
+/// A log that grows beyond this is emptied. Engines append, so that they go on at the new end.
+pub(crate) const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Read of a log at a time: far more than an engine writes between two probes.
+const READ_BYTES_MAX: u64 = 256 * 1024;
+/// A last line is looked for in this much of a log's end.
+const TAIL_BYTES: u64 = 4 * 1024;
+/// A longer line is no message any more.
+const LINE_CHARS_MAX: usize = 300;
+
+/// Opens a log for an engine to append to.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let file = OpenOptions::new().append(true).create(true).open(path)?;
+    empty_if_too_long(&file)?;
+    Ok(file)
+}
+
+/// Empties a log that has grown too long.
+pub(crate) fn bound(path: &Path) -> io::Result<()> {
+    if fs::metadata(path)?.len() <= LOG_BYTES_MAX {
+        return Ok(());
+    }
+    empty_if_too_long(&OpenOptions::new().append(true).open(path)?)
+}
+
+fn empty_if_too_long(file: &File) -> io::Result<()> {
+    if file.metadata()?.len() > LOG_BYTES_MAX { file.set_len(0) } else { Ok(()) }
+}
+
+/// The last line that says something, for error messages.
+pub(crate) fn last_line(path: &Path) -> Option<String> {
+    let mut file = File::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES))).ok()?;
+    let mut bytes = Vec::new();
+    file.take(TAIL_BYTES).read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    Some(line.chars().filter(|c| !c.is_control()).take(LINE_CHARS_MAX).collect())
+}
+
+/// Follows the log of an engine that is starting.
+#[derive(Debug)]
+pub(crate) struct LogFollower {
+    path: PathBuf,
+    offset: u64,
+    /// The beginning of a line whose end has not been written yet.
+    partial: Vec<u8>,
+    phase: Option<ReplicaPhase>,
+}
+
+impl LogFollower {
+    /// Follows from the log's present end.
+    pub(crate) fn from_end(path: &Path) -> Self {
+        let offset = fs::metadata(path).map_or(0, |metadata| metadata.len());
+        Self { path: path.to_owned(), offset, partial: Vec::new(), phase: None }
+    }
+
+    /// Reads what is new; the phase that the lines so far tell, if they tell any.
+    pub(crate) fn phase(&mut self) -> Option<ReplicaPhase> {
+        // Without a readable log, readiness is still told by probes.
+        let _ = self.read_new();
+        self.phase
+    }
+
+    fn read_new(&mut self) -> io::Result<()> {
+        let mut file = File::open(&self.path)?;
+        if file.metadata()?.len() < self.offset {
+            self.offset = 0;
+            self.partial.clear();
+        }
+        file.seek(SeekFrom::Start(self.offset))?;
+        let mut bytes = Vec::new();
+        self.offset += file.take(READ_BYTES_MAX).read_to_end(&mut bytes)? as u64;
+        let mut lines = bytes.split(|&byte| byte == b'\n');
+        // What follows the last line end is not a line yet.
+        let rest = lines.next_back().unwrap_or_default();
+        for line in lines {
+            self.partial.extend_from_slice(line);
+            let told = phase_of(&String::from_utf8_lossy(&self.partial));
+            self.phase = self.phase.max(told);
+            self.partial.clear();
+        }
+        if self.partial.len() < READ_BYTES_MAX as usize {
+            self.partial.extend_from_slice(rest);
+        }
+        Ok(())
+    }
+}
+
+/// What a line shows the engine to be doing, by words that outlived several wordings.
+fn phase_of(line: &str) -> Option<ReplicaPhase> {
+    const PULLING: [&str; 2] = ["pulling image", "downloading image"];
+    const LOADING: [&str; 4] =
+        ["starting to load model", "loading model", "loading weights", "load weight begin"];
+    const WARMING: [&str; 8] = [
+        "loading weights took",
+        "model loading took",
+        "load weight end",
+        "model loaded",
+        "graph captur",
+        "capture cuda graph",
+        "init engine",
+        "application startup complete",
+    ];
+    let line = line.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
+    if has(&WARMING) {
+        Some(ReplicaPhase::Warming)
+    } else if has(&LOADING) {
+        Some(ReplicaPhase::Loading)
+    } else if has(&PULLING) {
+        Some(ReplicaPhase::Pulling)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn lines_of_several_engines_tell_the_phase() {
+        for (line, expected) in [
+            ("INFO 11-24 Pulling image registry/vllm:0.33", Some(ReplicaPhase::Pulling)),
+            ("Starting to load model /models/q...", Some(ReplicaPhase::Loading)),
+            ("Loading weights took 12.4 secs", Some(ReplicaPhase::Warming)),
+            ("Model loading took 15.0 GiB memory and 14.1 s", Some(ReplicaPhase::Warming)),
+            ("Graph capturing finished in 21 secs", Some(ReplicaPhase::Warming)),
+            ("init engine (profile, create kv cache) took 40 s", Some(ReplicaPhase::Warming)),
+            ("INFO:     Application startup complete.", Some(ReplicaPhase::Warming)),
+            ("Load weight begin. avail mem=79 GB", Some(ReplicaPhase::Loading)),
+            ("srv load_model: loading model", Some(ReplicaPhase::Loading)),
+            ("srv init: model loaded", Some(ReplicaPhase::Warming)),
+            ("hello", None),
+        ] {
+            assert_eq!(phase_of(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_follower_reads_what_is_new_and_survives_emptying() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs/engine.log");
+        let mut log = open(&path).unwrap();
+        writeln!(log, "Application startup complete").unwrap();
+        let mut follower = LogFollower::from_end(&path);
+        assert_eq!(follower.phase(), None, "lines of an earlier start tell nothing");
+        write!(log, "Starting to load").unwrap();
+        assert_eq!(follower.phase(), None);
+        writeln!(log, " model x").unwrap();
+        assert_eq!(follower.phase(), Some(ReplicaPhase::Loading));
+        log.set_len(0).unwrap();
+        writeln!(log, "Pulling image").unwrap();
+        assert_eq!(follower.phase(), Some(ReplicaPhase::Loading), "phases don't go back");
+        writeln!(log, "Graph capturing…\n\n").unwrap();
+        assert_eq!(follower.phase(), Some(ReplicaPhase::Warming));
+        assert_eq!(last_line(&path).as_deref(), Some("Graph capturing…"));
+    }
+
+    #[test]
+    fn a_log_is_emptied_beyond_its_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.log");
+        let mut log = open(&path).unwrap();
+        log.set_len(LOG_BYTES_MAX + 1).unwrap();
+        bound(&path).unwrap();
+        writeln!(log, "after").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "after\n");
+    }
+}
