@@ -19,7 +19,7 @@ use crate::command;
 use crate::probe::Prober;
 use crate::process::Process;
 use crate::record::ReplicaRecord;
-use crate::state_dir::StateDir;
+use crate::state_dir::StateFiles;
 use crate::supervise::{Shared, blocking};
 use crate::table::{Inner, Replica, Retiring};
 
@@ -38,7 +38,7 @@ pub(crate) struct Leftover {
 }
 
 /// Reads the records; removes those whose process is gone.
-pub(crate) fn leftovers(state: &StateDir, boot_id: &str) -> Vec<Leftover> {
+pub(crate) fn leftovers(state: &StateFiles, boot_id: &str) -> Vec<Leftover> {
     let mut found = Vec::new();
     for (path, record) in state.read_replicas() {
         let record = record.filter(|record| record.boot_id == boot_id);

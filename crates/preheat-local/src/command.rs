@@ -205,7 +205,7 @@ mod tests {
         let words = line.arguments.join(" ");
         assert_eq!(
             words,
-            "engine --model m --profile llama3.1-8b-fp8-h100 --max-num-seqs 8 --cold-start-p50 2000ms \
+            "engine --model m --profile qwen-27b-fp8-h100 --max-num-seqs 8 --cold-start-p50 2000ms \
              --cold-start-p90 2000ms --shutdown-timeout 30000ms --dev-mode --port 18001 --seed 13"
         );
         assert_eq!(max_num_seqs(&pool.engine.launch), Concurrency::new(8));

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use preheat_core::ReplicaId;
 use preheat_runtime::clock::{Clock, ClockAnchor, TimeScale};
@@ -51,12 +51,18 @@ impl StateDirError {
     }
 }
 
-/// A state directory that this process holds.
+/// A state directory that this process holds, until this is dropped.
 #[derive(Debug)]
 pub struct StateDir {
-    root: PathBuf,
     /// Kept open: closing it releases the lock.
     _lock: Option<File>,
+    files: Arc<StateFiles>,
+}
+
+/// What is in a state directory.
+#[derive(Debug)]
+pub(crate) struct StateFiles {
+    root: PathBuf,
     warnings: Warnings,
 }
 
@@ -80,28 +86,35 @@ impl StateDir {
                 None
             }
         };
-        Ok(Self { root: root.to_owned(), _lock: lock, warnings })
+        let files = StateFiles { root: root.to_owned(), warnings };
+        Ok(Self { _lock: lock, files: Arc::new(files) })
     }
 
     /// A clock that goes on in the model time of the last run, if that had the same scale, so that
     /// records and adopted emulated engines keep their meaning; else a new one.
     pub fn clock(&self, scale: TimeScale) -> Clock {
-        let path = self.root.join("clock.json");
+        let path = self.files.root.join("clock.json");
         let anchor: Option<ClockAnchor> = record::read(&path);
         if let Some(anchor) = anchor.filter(|anchor| anchor.scale == scale) {
             return Clock::resume(anchor);
         }
         let clock = Clock::start(scale);
         let written = record::write(&path, &clock.anchor());
-        self.warnings.set("clock", written.as_ref().copied(), &path);
+        self.files.warnings.set("clock", written.as_ref().copied(), &path);
         clock
     }
 
     /// Where it is.
     pub fn root(&self) -> &Path {
-        &self.root
+        &self.files.root
     }
 
+    pub(crate) fn files(&self) -> Arc<StateFiles> {
+        Arc::clone(&self.files)
+    }
+}
+
+impl StateFiles {
     pub(crate) fn log_path(&self, pool: &PoolId, replica: ReplicaId) -> PathBuf {
         self.root.join("logs").join(format!("{pool}-{replica}.log"))
     }
@@ -227,9 +240,9 @@ mod tests {
         fs::write(&root, "").unwrap();
         let state = StateDir::open(&root).unwrap();
         let _ = state.clock(TimeScale::REAL);
-        state.write_next_replica(&PoolId("p".to_owned()), 3);
-        state.remove_replica(&PoolId("p".to_owned()), ReplicaId(1));
-        let texts = state.warnings().texts();
+        state.files().write_next_replica(&PoolId("p".to_owned()), 3);
+        state.files().remove_replica(&PoolId("p".to_owned()), ReplicaId(1));
+        let texts = state.files().warnings().texts();
         assert_eq!(texts.len(), 3, "{texts:?}");
     }
 

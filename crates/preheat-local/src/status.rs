@@ -9,7 +9,7 @@ use preheat_runtime::clock::Clock;
 use preheat_runtime::routing::PoolId;
 use serde::Serialize;
 
-use crate::state_dir::StateDir;
+use crate::state_dir::StateFiles;
 use crate::table::Inner;
 
 /// Every process of a world.
@@ -63,7 +63,7 @@ pub struct RetiringProcess {
     pub port: u16,
 }
 
-pub(crate) fn snapshot(inner: &Inner, state: &StateDir, clock: &Clock) -> WorldStatus {
+pub(crate) fn snapshot(inner: &Inner, state: &StateFiles, clock: &Clock) -> WorldStatus {
     let now = clock.now();
     let mut replicas = Vec::new();
     for (pool, entry) in &inner.pools {

@@ -26,7 +26,7 @@ use crate::probe::{ProbeError, Prober};
 use crate::process::{Process, SpawnError};
 use crate::procfs;
 use crate::record::ReplicaRecord;
-use crate::state_dir::StateDir;
+use crate::state_dir::StateFiles;
 use crate::table::{AfterCrash, Intent, Table};
 
 /// Between two probes of an engine that is starting, in model time.
@@ -48,7 +48,7 @@ const LOG_BOUND_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) table: Table,
-    pub(crate) state: Arc<StateDir>,
+    pub(crate) state: Arc<StateFiles>,
     pub(crate) clock: Clock,
     pub(crate) prober: Prober,
     pub(crate) emulated_program: Vec<String>,
@@ -238,6 +238,10 @@ impl Supervisor {
             let moved = match (intended, is_asleep) {
                 (Intent::Sleep, false) => self.fall_asleep(address).await.map(|()| true),
                 (Intent::Serve, true) => self.wake(address).await.map(|()| false),
+                // Woken before it had begun to fall asleep.
+                (Intent::Serve, false) if self.is_waking() => {
+                    self.ready_again(address).await.map(|()| false)
+                }
                 (Intent::Sleep | Intent::Serve | Intent::Stop, _) => {
                     self.until_ordered().await;
                     continue;
@@ -316,10 +320,18 @@ impl Supervisor {
             self.shared.prober.post(address, &paths.wake_path, SLEEP_TIMEOUT).await?;
             self.until_sleeping(address, &paths.state_path, false).await?;
         }
+        self.ready_again(address).await
+    }
+
+    async fn ready_again(&self, address: SocketAddr) -> Result<(), ProbeError> {
         // A 200 proves only that the endpoint returned; weights may still be garbage.
         self.canary(address).await?;
         self.shared.table.became_ready(&self.pool, self.replica);
         Ok(())
+    }
+
+    fn is_waking(&self) -> bool {
+        self.phase_and_address().is_some_and(|(phase, _)| matches!(phase, ReplicaPhase::Waking(_)))
     }
 
     /// Asks until the engine is asleep, or awake, as `expected`; gives up after [`SLEEP_TIMEOUT`].

@@ -68,6 +68,8 @@ pub struct LocalWorld {
     retire_now: watch::Sender<bool>,
     /// Every supervisor; aborted when dropped.
     tasks: Mutex<JoinSet<()>>,
+    /// Here and not with the tasks, so that the lock is let go when the world is.
+    _state: StateDir,
 }
 
 #[derive(Debug)]
@@ -87,9 +89,9 @@ impl LocalWorld {
         routing: RoutingSender,
         options: WorldOptions,
     ) -> Self {
-        let state = Arc::new(state);
+        let files = state.files();
         let boot_id = procfs::boot_id();
-        let (reader, boot) = (Arc::clone(&state), boot_id.clone());
+        let (reader, boot) = (Arc::clone(&files), boot_id.clone());
         let pool_ids: Vec<PoolId> = config.pools.iter().map(id_of).collect();
         let read = blocking(move || {
             let found = adopt::leftovers(&reader, &boot);
@@ -114,9 +116,10 @@ impl LocalWorld {
         let table = Table::new(inner, routing, clock.clone());
         table.publish(&table.lock());
         let emulated_program = options.emulated_program;
-        let shared = Shared { table, state, clock, prober, emulated_program, boot_id };
+        let shared = Shared { table, state: files, clock, prober, emulated_program, boot_id };
         let world = Self {
             shared: Arc::new(shared),
+            _state: state,
             pools,
             retire_now: watch::Sender::new(false),
             tasks: Mutex::default(),
