@@ -27,7 +27,7 @@ use preheat_core::{
 
 use crate::journal::Journal;
 use crate::routing::PoolId;
-use totals::Totals;
+pub(crate) use totals::Totals;
 
 /// Model time between two checkpoints: a restart decides at most this much once more.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(300);
@@ -113,8 +113,6 @@ impl Controller {
         let (tick, at) = (observation.tick, observation.now);
         self.checkpoint_if_due(tick, at);
         let judged = judge(&self.policy, &self.memory, &observation);
-        let previous = self.last.as_ref().and_then(|entry| entry.body.observation());
-        self.totals.count(previous, &observation, &judged);
         let (plan, body) = match judged {
             Ok(Decision { plan, memory, explanation }) => {
                 self.memory = memory;
@@ -128,6 +126,8 @@ impl Controller {
                 (plan, EntryBody::Held(Box::new(held)))
             }
         };
+        let previous = self.last.as_ref().and_then(|entry| entry.body.observation());
+        self.totals.count(previous, &body);
         let entry = self.record(tick, at, body);
         self.next_tick = TickId(tick.0.wrapping_add(1));
         self.last = Some(Arc::clone(&entry));
@@ -171,13 +171,27 @@ impl Controller {
         let missing = tick != self.next_tick || gaps != self.journal_gaps;
         self.journal_gaps = gaps;
         let cause = match self.checkpoint_cause.take() {
-            Some(CheckpointCause::Start) => CheckpointCause::Start,
+            Some(CheckpointCause::Start) => {
+                self.forget_future(at);
+                CheckpointCause::Start
+            }
             _ if missing => CheckpointCause::Gap,
             Some(cause) => cause,
             None if at >= self.checkpoint_at => CheckpointCause::Interval,
             None => return,
         };
         self.checkpoint(tick, at, cause);
+    }
+
+    /// With a clock that was set back between two processes, every decision would be unsound until
+    /// it has caught up. How long starts take is all that is worth keeping from later than now.
+    fn forget_future(&mut self, now: Instant) {
+        if self.memory.last.is_some_and(|last| last.at > now) {
+            tracing::warn!(pool = %self.pool, "memory is from later than now; beginning anew");
+            let memory = std::mem::take(&mut self.memory);
+            let (cold_starts, wakes) = (memory.cold_starts, memory.wakes);
+            self.memory = Memory { cold_starts, wakes, ..Memory::default() };
+        }
     }
 
     fn checkpoint(&mut self, tick: TickId, at: Instant, cause: CheckpointCause) {

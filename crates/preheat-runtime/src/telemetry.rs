@@ -113,13 +113,7 @@ fn totals_metrics(page: &mut Page, pool: &str, totals: &PoolTotals) {
         page.one(&metric::GPU_SECONDS, &[labels[0], ("phase", phase)], *seconds);
     }
     let violations: u64 = totals.violations.values().sum();
-    if violations == 0 {
-        // An alert on an increase needs a sample from before the first.
-        page.one(&metric::VIOLATIONS, &[labels[0], ("invariant", "")], 0.0);
-    }
-    for (invariant, count) in &totals.violations {
-        page.one(&metric::VIOLATIONS, &[labels[0], ("invariant", invariant)], *count as f64);
-    }
+    page.one(&metric::VIOLATIONS, &labels, violations as f64);
 }
 
 fn gateway_metrics(page: &mut Page, pool: &str, gateway: &GatewayStatus) {

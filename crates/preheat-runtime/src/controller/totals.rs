@@ -1,4 +1,4 @@
-//! What a pool has come to since this process began to decide for it.
+//! What a pool has come to: since this process began to decide for it, or over a journal.
 //!
 //! **Invariant:** GPU-seconds never understate. A replica that is gone from one tick to the next is
 //! charged until the second.
@@ -6,17 +6,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use preheat_api::journal::EntryBody;
 use preheat_api::status::{DecisionCount, Direction, GatewayStatus, LatencyStatus, PoolTotals};
 use preheat_core::{
-    Action, Decision, Explanation, GatewayObservation, LatencyWindow, Observation, Plan, Reason,
+    Action, Explanation, GatewayObservation, LatencyWindow, Observation, Plan, Reason,
     ReplicaObservation, ReplicaPhase, StopReason,
 };
 
-use super::Held;
-
 /// Running totals of one pool.
 #[derive(Debug)]
-pub(super) struct Totals {
+pub(crate) struct Totals {
     gpus_per_replica: u32,
     pool: PoolTotals,
     decisions: BTreeMap<(Direction, Reason), u64>,
@@ -26,7 +25,7 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    pub(super) fn new(gpus_per_replica: u32) -> Self {
+    pub(crate) fn new(gpus_per_replica: u32) -> Self {
         Self {
             gpus_per_replica,
             pool: PoolTotals::default(),
@@ -36,7 +35,7 @@ impl Totals {
         }
     }
 
-    pub(super) fn status(&self) -> PoolTotals {
+    pub(crate) fn status(&self) -> PoolTotals {
         let decisions = self.decisions.iter().map(|(&(direction, reason), &count)| DecisionCount {
             direction,
             reason,
@@ -45,17 +44,13 @@ impl Totals {
         PoolTotals { decisions: decisions.collect(), ..self.pool.clone() }
     }
 
-    pub(super) fn gateway(&self) -> Option<GatewayStatus> {
+    pub(crate) fn gateway(&self) -> Option<GatewayStatus> {
         self.gateway
     }
 
-    /// Takes one tick in.
-    pub(super) fn count(
-        &mut self,
-        previous: Option<&Observation>,
-        observation: &Observation,
-        judged: &Result<Decision, Held>,
-    ) {
+    /// Takes one entry in; a checkpoint adds nothing. `previous` is what the tick before saw.
+    pub(crate) fn count(&mut self, previous: Option<&Observation>, body: &EntryBody) {
+        let Some(observation) = body.observation() else { return };
         self.pool.ticks += 1;
         let existing =
             observation.replicas.iter().filter(|r| r.phase != ReplicaPhase::Stopped).count();
@@ -67,11 +62,11 @@ impl Totals {
         if let Some(gateway) = &observation.gateway {
             add_gateway(self.gateway.get_or_insert_default(), gateway);
         }
-        match judged {
-            Ok(Decision { plan, explanation, .. }) => self.count_decision(plan, explanation),
-            Err(held) => {
-                *self.pool.violations.entry(held.violation.id.clone()).or_default() += 1;
-            }
+        if let (Some(plan), Some(explanation)) = (body.plan(), body.explanation()) {
+            self.count_decision(plan, explanation);
+        }
+        if let Some(violation) = body.violation() {
+            *self.pool.violations.entry(violation.id.clone()).or_default() += 1;
         }
     }
 

@@ -5,13 +5,38 @@ use std::io::{Read as _, Write as _};
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
-use preheat_api::journal::EntryBody;
+use preheat_api::journal::{EntryBody, JournalEntry};
+use preheat_core::Instant;
 
 use super::error::BodyError;
 
 /// No body is larger than this unpacked: ten thousand replicas (the most a pool can have) of a
 /// kilobyte each are 10 MiB, and a memory with every list full is about as much.
 const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// An entry as a row of the file.
+#[derive(Debug)]
+pub(super) struct PackedEntry {
+    pub(super) pool: String,
+    pub(super) tick: u64,
+    pub(super) at: Instant,
+    pub(super) kind: &'static str,
+    pub(super) digest: u64,
+    pub(super) body: Vec<u8>,
+}
+
+impl PackedEntry {
+    pub(super) fn of(entry: &JournalEntry) -> Result<Self, BodyError> {
+        Ok(Self {
+            pool: entry.pool.clone(),
+            tick: entry.tick.0,
+            at: entry.at,
+            kind: entry.body.kind(),
+            digest: entry.memory_digest.0,
+            body: pack(&entry.body)?,
+        })
+    }
+}
 
 /// Packs a body.
 pub(super) fn pack(body: &EntryBody) -> Result<Vec<u8>, BodyError> {

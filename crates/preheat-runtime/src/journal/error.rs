@@ -187,10 +187,12 @@ impl JournalError {
     /// What a person can do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Open { path, .. } => format!(
-                "the directory of `{}` must exist and be writable for preheat",
-                path.display()
-            ),
+            Self::Open { path, .. } => unopened_hint(path),
+            Self::Sqlite { path, source }
+                if source.sqlite_error_code() == Some(ErrorCode::CannotOpen) =>
+            {
+                unopened_hint(path)
+            }
             Self::Missing { .. } => "a journal is written by `preheat up`; \
                 `stateDir` in its configuration says where"
                 .to_owned(),
@@ -229,6 +231,10 @@ impl JournalError {
         };
         Some(hint)
     }
+}
+
+fn unopened_hint(path: &Path) -> String {
+    format!("the directory of `{}` must exist and be writable for preheat", path.display())
 }
 
 /// The error with everything behind it, in one line.

@@ -11,6 +11,7 @@
 
 mod reader;
 mod replay;
+mod tally;
 mod writer;
 
 mod store;
@@ -24,4 +25,5 @@ mod tests;
 pub use error::{BodyError, JournalError};
 pub use reader::{Entries, JournalReader, Selection, StoredEntry};
 pub use replay::{Difference, ReplayReport, Restored, replay, restore};
+pub use tally::tally;
 pub use writer::{Journal, JournalOptions};

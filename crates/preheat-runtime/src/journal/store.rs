@@ -11,11 +11,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use preheat_api::journal::{JOURNAL_VERSION, JournalEntry};
+use preheat_api::journal::JOURNAL_VERSION;
 use preheat_core::Instant;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
-use super::body;
+use super::body::PackedEntry;
 use super::error::JournalError;
 use super::writer::JournalOptions;
 
@@ -58,6 +58,7 @@ pub(super) const POOLS: &str = "
 pub(super) struct Store {
     path: PathBuf,
     connection: Connection,
+    begun: bool,
     /// Held for as long as the store lives.
     _lock: File,
 }
@@ -72,9 +73,9 @@ impl Store {
         let failed = |source| JournalError::of(path, source);
         let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-        match version(path, &connection)? {
-            Some(_) => {}
-            None => begin(&connection).map_err(failed)?,
+        let begun = version(path, &connection)?.is_none();
+        if begun {
+            begin(&connection).map_err(failed)?;
         }
         let settings = format!(
             "PRAGMA journal_mode = WAL;
@@ -85,39 +86,43 @@ impl Store {
         if let Some(pages) = options.pages_max {
             connection.pragma_update(None, "max_page_count", pages).map_err(failed)?;
         }
-        Ok(Self { path: path.to_path_buf(), connection, _lock: lock })
+        Ok(Self { path: path.to_path_buf(), connection, begun, _lock: lock })
     }
 
-    /// Stores all of `entries`, or none. Returns how many could not be packed, and were left out.
+    /// Whether there was no journal before it was opened.
+    pub(super) const fn is_new(&self) -> bool {
+        self.begun
+    }
+
+    /// Stores all of `entries`, or none.
     pub(super) fn append<'a>(
         &mut self,
-        entries: impl Iterator<Item = &'a JournalEntry>,
-    ) -> Result<u64, JournalError> {
-        let mut left_out = 0;
-        let path = &self.path;
-        let failed = |source| JournalError::of(path, source);
-        let transaction = self.connection.transaction().map_err(failed)?;
+        entries: impl Iterator<Item = &'a PackedEntry>,
+    ) -> Result<(), JournalError> {
+        let stored = self.try_append(entries);
+        stored.map_err(|source| JournalError::of(&self.path, source))
+    }
+
+    fn try_append<'a>(
+        &mut self,
+        entries: impl Iterator<Item = &'a PackedEntry>,
+    ) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction()?;
         let sql = "INSERT INTO entries (pool, tick, at_ns, kind, digest, body) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let mut insert = transaction.prepare_cached(sql).map_err(failed)?;
+        let mut insert = transaction.prepare_cached(sql)?;
         for entry in entries {
-            let Ok(packed) = body::pack(&entry.body) else {
-                left_out += 1;
-                continue;
-            };
-            let row = params![
+            insert.execute(params![
                 entry.pool,
-                integer(entry.tick.0),
+                integer(entry.tick),
                 integer(entry.at.as_nanos()),
-                entry.body.kind(),
-                entry.memory_digest.0.cast_signed(),
-                packed,
-            ];
-            insert.execute(row).map_err(failed)?;
+                entry.kind,
+                entry.digest.cast_signed(),
+                entry.body,
+            ])?;
         }
         drop(insert);
-        transaction.commit().map_err(failed)?;
-        Ok(left_out)
+        transaction.commit()
     }
 
     /// Deletes, of each pool, what no replay from `oldest` on needs. Bounded: some may be left.

@@ -16,14 +16,16 @@ use preheat_api::journal::JournalEntry;
 use preheat_api::status::{JournalFailure, JournalHealth};
 use preheat_core::Instant;
 
+use super::body::PackedEntry;
 use super::error::{JournalError, one_line};
 use super::store::Store;
 
 /// Entries on their way to the thread: five minutes of one pool's ticks, or ten seconds of thirty.
 const QUEUE_MAX: usize = 256;
-/// Entries kept in memory while the file can't be written: with [`QUEUE_MAX`], about half an hour of
-/// one pool. An entry of a hundred replicas is about 60 KiB there.
+/// Entries kept in memory while the file can't be written: half an hour of one pool.
 const PENDING_MAX: usize = 1024;
+/// Bytes of them: an entry of a hundred replicas has 8 KiB, one of ten thousand a hundred times that.
+const PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Entries per transaction.
 const BATCH_MAX: usize = 256;
 /// Model time between two tries to write again.
@@ -32,7 +34,8 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 /// Wall time that [`Journal::flush`] waits for a file that answers slowly.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
-/// Default of [`JournalOptions::bytes_max`]: a week of four pools of a hundred replicas.
+/// Default of [`JournalOptions::bytes_max`]. A week of one pool's ticks has about 300 MB with ten
+/// replicas, and 2.4 GB with a hundred.
 const BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// Default of [`JournalOptions::retention`].
 const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -167,12 +170,14 @@ struct Writer {
     options: JournalOptions,
     shared: Arc<Shared>,
     store: Option<Store>,
-    pending: VecDeque<Arc<JournalEntry>>,
+    pending: VecDeque<PackedEntry>,
+    pending_bytes: usize,
     /// Time of the newest entry.
     now: Instant,
     /// While it fails: when to try again.
     retry_at: Option<Instant>,
     prune_at: Instant,
+    closing: bool,
     closed: bool,
 }
 
@@ -184,9 +189,11 @@ impl Writer {
             shared,
             store: None,
             pending: VecDeque::new(),
+            pending_bytes: 0,
             now: Instant::ORIGIN,
             retry_at: None,
             prune_at: Instant::ORIGIN,
+            closing: false,
             closed: false,
         }
     }
@@ -201,13 +208,11 @@ impl Writer {
                 self.take(message, &mut waiting);
             }
             let due = self.retry_at.is_none_or(|at| self.now >= at);
-            if due || !waiting.is_empty() {
+            if !self.closed && (due || !waiting.is_empty()) {
                 self.advance();
             }
-            if self.closed {
-                self.shared.lose(self.pending.len() as u64);
-                self.pending.clear();
-                self.store = None;
+            if self.closing {
+                self.close();
             }
             for answer in waiting {
                 // Whoever asked may have stopped waiting.
@@ -223,26 +228,48 @@ impl Writer {
         match message {
             Message::Entry(entry) => {
                 self.now = entry.at;
-                if self.closed || self.pending.len() >= PENDING_MAX {
-                    self.shared.lose(1);
+                let full =
+                    self.pending.len() >= PENDING_MAX || self.pending_bytes >= PENDING_BYTES_MAX;
+                let packed = (!self.closed && !full).then(|| PackedEntry::of(&entry));
+                if let Some(Ok(packed)) = packed {
+                    self.pending_bytes += packed.body.len();
+                    self.pending.push_back(packed);
                 } else {
-                    self.pending.push_back(entry);
+                    self.shared.lose(1);
                 }
             }
             Message::Flush(answer) => waiting.push(answer),
             Message::Close(answer) => {
-                self.closed = true;
+                self.closing = true;
                 waiting.push(answer);
             }
         }
     }
 
+    /// Lets go of the file for good.
+    fn close(&mut self) {
+        self.shared.lose(self.pending.len() as u64);
+        self.pending.clear();
+        self.pending_bytes = 0;
+        self.store = None;
+        self.closed = true;
+    }
+
     /// Stores what is pending, or says why not.
     fn advance(&mut self) {
-        match self.store_pending() {
+        let stored = match self.store_pending() {
+            Err(gone @ JournalError::Gone { .. }) => {
+                tracing::warn!(error = one_line(&gone), "a new journal is begun");
+                self.store_pending()
+            }
+            stored => stored,
+        };
+        match stored {
             Ok(()) => {
                 self.retry_at = None;
-                self.shared.health().failure = None;
+                if self.shared.health().failure.take().is_some() {
+                    tracing::info!("the journal is being written again");
+                }
             }
             Err(error) => self.fail(&error),
         }
@@ -251,24 +278,40 @@ impl Writer {
     fn store_pending(&mut self) -> Result<(), JournalError> {
         let mut store = match self.store.take() {
             Some(store) => store,
-            None => Store::open(&self.path, &self.options)?,
+            None => self.open_store()?,
         };
-        if !self.pending.is_empty() {
-            let lost = self.shared.lost.swap(false, Ordering::Acquire);
-            let stored = store.append(self.pending.iter().map(AsRef::as_ref));
-            let left_out = stored.inspect_err(|_| {
-                self.shared.lost.fetch_or(lost, Ordering::Release);
-            })?;
-            self.shared.health().written_records += self.pending.len() as u64 - left_out;
-            self.pending.clear();
-            self.shared.lose(left_out);
-            if lost || left_out > 0 {
-                self.shared.gaps.fetch_add(1, Ordering::Release);
-            }
+        while !self.pending.is_empty() {
+            self.store_batch(&mut store)?;
         }
         self.prune(&mut store)?;
         // Only one that works is kept: after a failure the file is opened anew.
         self.store = Some(store);
+        Ok(())
+    }
+
+    fn open_store(&self) -> Result<Store, JournalError> {
+        let store = Store::open(&self.path, &self.options)?;
+        if store.is_new() && self.shared.health().written_records > 0 {
+            // What was written is in another file: this one needs a checkpoint to begin with.
+            self.shared.gaps.fetch_add(1, Ordering::Release);
+        }
+        Ok(store)
+    }
+
+    /// Stores the oldest of what is pending. In parts, so that some fit when not all do.
+    fn store_batch(&mut self, store: &mut Store) -> Result<(), JournalError> {
+        let batch = self.pending.len().min(BATCH_MAX);
+        let lost = self.shared.lost.swap(false, Ordering::Acquire);
+        let stored = store.append(self.pending.iter().take(batch));
+        stored.inspect_err(|_| {
+            self.shared.lost.fetch_or(lost, Ordering::Release);
+        })?;
+        self.pending.drain(..batch);
+        self.pending_bytes = self.pending.iter().map(|entry| entry.body.len()).sum();
+        self.shared.health().written_records += batch as u64;
+        if lost {
+            self.shared.gaps.fetch_add(1, Ordering::Release);
+        }
         Ok(())
     }
 

@@ -223,7 +223,7 @@ pub(super) const VIOLATIONS: MetricDefinition = MetricDefinition {
     name: "preheat_invariant_violations_total",
     kind: MetricKind::Counter,
     help: "Decisions dropped because they broke an invariant; the pool was held.",
-    labels: &["pool", "invariant"],
+    labels: &["pool"],
 };
 pub(super) const JOURNAL_FAILING: MetricDefinition = MetricDefinition {
     name: "preheat_journal_failing",
