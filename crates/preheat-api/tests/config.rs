@@ -325,12 +325,24 @@ fn numbers_and_durations_out_of_range_are_shown_with_their_line() {
         "timeScale: 1",
         "gpuSlots: 0",
         &[
-            "preheat.yaml:1:11: `gpuSlots` is 0; it must be at least 1, gpusPerReplica × minReplicas: 1 × 1 of pool `chat`",
+            "preheat.yaml:1:11: `engine.gpusPerReplica` is 1; it must be at most gpuSlots, which is 0",
             "  |",
             "1 | gpuSlots: 0",
             "  |           ^",
-            "hint: lower `minReplicas` or `gpusPerReplica`; without `gpuSlots`, no GPUs are handed out",
         ],
+    );
+    check("timeScale: 1", "gpuSlots: 3", &["valid"]);
+    let four = BASE.replace("maxReplicas: 4", "maxReplicas: 4\n    minReplicas: 4");
+    assert_eq!(
+        parse(&four.replace("timeScale: 1", "gpuSlots: 3")),
+        [
+            "preheat.yaml:1:11: `gpuSlots` is 3; it must be at least 4, gpusPerReplica × minReplicas: 1 × 4 of pool `chat`",
+            "  |",
+            "1 | gpuSlots: 3",
+            "  |           ^",
+            "hint: lower `minReplicas` or `gpusPerReplica`; without `gpuSlots`, no GPUs are handed out",
+        ]
+        .join("\n"),
     );
 }
 
@@ -617,4 +629,38 @@ fn a_file_without_pools_or_without_a_file_is_an_error() {
     let missing = LocalConfig::read(Path::new("/nonexistent/preheat.yaml")).unwrap_err();
     assert!(missing.to_string().starts_with("/nonexistent/preheat.yaml: can't be read: "));
     assert!(missing.hint().is_some());
+}
+
+#[test]
+fn no_text_makes_the_parser_or_the_error_panic() {
+    let render = |text: &str| {
+        if let Err(error) = LocalConfig::parse(text, Path::new("x.yaml")) {
+            assert!(!error.to_string().is_empty());
+            let _ = error.hint();
+        }
+    };
+    let lines: Vec<&str> = EXAMPLE.lines().collect();
+    for dropped in 0..lines.len() {
+        let kept = lines.iter().enumerate().filter(|(index, _)| *index != dropped);
+        let kept: Vec<&str> = kept.map(|(_, line)| *line).collect();
+        render(&kept.join("\n"));
+    }
+    for (end, _) in EXAMPLE.char_indices() {
+        render(&EXAMPLE[..end]);
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_change_of_the_example_makes_the_parser_or_the_error_panic(
+        at in 0..EXAMPLE.len(),
+        removed in 0..8_usize,
+        inserted in ".{0,6}",
+    ) {
+        let end = (at + removed).min(EXAMPLE.len());
+        let changed = format!("{}{inserted}{}", &EXAMPLE[..at], &EXAMPLE[end..]);
+        if let Err(error) = LocalConfig::parse(&changed, Path::new("x.yaml")) {
+            assert!(!error.to_string().is_empty());
+        }
+    }
 }

@@ -43,7 +43,9 @@ pub(crate) fn command_line(context: &CommandContext<'_>) -> CommandLine {
     };
     let program = if words.is_empty() { String::new() } else { words.remove(0) };
     let rendered = pool.engine.env.iter().map(|(k, v)| (k.clone(), v.render(&placeholders)));
-    let mut env: Vec<(String, String)> = rendered.collect();
+    // Python holds back what it prints into a file, and with it what tells how far a start is.
+    let mut env = vec![("PYTHONUNBUFFERED".to_owned(), "1".to_owned())];
+    env.extend(rendered);
     env.push(("PREHEAT_POOL".to_owned(), pool.name.clone()));
     env.push(("PREHEAT_REPLICA".to_owned(), replica.clone()));
     // Lets an emulated engine share this process's model time.

@@ -4,7 +4,7 @@
 //! replica ready.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use preheat_core::ReplicaPhase;
@@ -18,13 +18,17 @@ const TAIL_BYTES: u64 = 4 * 1024;
 /// A longer line is no message any more.
 const LINE_CHARS_MAX: usize = 300;
 
-/// Opens a log for an engine to append to.
-pub(crate) fn open(path: &Path) -> io::Result<File> {
+/// Begins the line that tells the starts in a log apart.
+const TITLE_MARK: &str = "--- preheat starts ";
+
+/// Opens a log for an engine to append to, below a line that tells this start from those before.
+pub(crate) fn open(path: &Path, title: &str) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let file = OpenOptions::new().append(true).create(true).open(path)?;
+    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
     empty_if_too_long(&file)?;
+    writeln!(file, "{TITLE_MARK}{title}")?;
     Ok(file)
 }
 
@@ -40,7 +44,7 @@ fn empty_if_too_long(file: &File) -> io::Result<()> {
     if file.metadata()?.len() > LOG_BYTES_MAX { file.set_len(0) } else { Ok(()) }
 }
 
-/// The last line that says something, for error messages.
+/// The last line of the last start that says something, for error messages.
 pub(crate) fn last_line(path: &Path) -> Option<String> {
     let mut file = File::open(path).ok()?;
     let length = file.metadata().ok()?.len();
@@ -49,6 +53,9 @@ pub(crate) fn last_line(path: &Path) -> Option<String> {
     file.take(TAIL_BYTES).read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    if line.starts_with(TITLE_MARK) {
+        return None;
+    }
     Some(line.chars().filter(|c| !c.is_control()).take(LINE_CHARS_MAX).collect())
 }
 
@@ -132,7 +139,6 @@ fn phase_of(line: &str) -> Option<ReplicaPhase> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
 
     #[test]
     fn lines_of_several_engines_tell_the_phase() {
@@ -157,7 +163,8 @@ mod tests {
     fn a_follower_reads_what_is_new_and_survives_emptying() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("logs/engine.log");
-        let mut log = open(&path).unwrap();
+        let mut log = open(&path, "r0").unwrap();
+        assert_eq!(last_line(&path), None, "the engine has said nothing");
         writeln!(log, "Application startup complete").unwrap();
         let mut follower = LogFollower::from_end(&path);
         assert_eq!(follower.phase(), None, "lines of an earlier start tell nothing");
@@ -177,7 +184,7 @@ mod tests {
     fn a_log_is_emptied_beyond_its_limit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("engine.log");
-        let mut log = open(&path).unwrap();
+        let mut log = open(&path, "r0").unwrap();
         log.set_len(LOG_BYTES_MAX + 1).unwrap();
         bound(&path).unwrap();
         writeln!(log, "after").unwrap();

@@ -23,6 +23,10 @@ use preheat_runtime::routing::PoolId;
 
 use crate::record::{self, PoolRecord, ReplicaRecord};
 
+/// Logs of replicas that are gone, kept for each pool: a day's worth of scaling to read back, at
+/// most 20 × 16 MiB.
+const GONE_LOGS_MAX: usize = 20;
+
 /// Why a state directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateDirError {
@@ -123,6 +127,28 @@ impl StateFiles {
         &self.warnings
     }
 
+    /// Numbers of a pool's replicas that have a log, ascending.
+    fn logged_replicas(&self, pool: &PoolId) -> Vec<u64> {
+        let Ok(entries) = fs::read_dir(self.root.join("logs")) else { return Vec::new() };
+        let number = |entry: io::Result<fs::DirEntry>| -> Option<u64> {
+            let name = entry.ok()?.file_name();
+            let rest = name.to_str()?.strip_prefix(&pool.0)?.strip_prefix("-r")?;
+            rest.strip_suffix(".log")?.parse().ok()
+        };
+        let mut numbers: Vec<u64> = entries.filter_map(number).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// Removes the oldest logs of replicas that are gone.
+    pub(crate) fn prune_logs(&self, pool: &PoolId, living: &[ReplicaId]) {
+        let mut gone = self.logged_replicas(pool);
+        gone.retain(|number| !living.contains(&ReplicaId(*number)));
+        for number in gone.iter().take(gone.len().saturating_sub(GONE_LOGS_MAX)) {
+            self.remove(&self.log_path(pool, ReplicaId(*number)));
+        }
+    }
+
     fn replicas(&self) -> PathBuf {
         self.root.join("replicas")
     }
@@ -153,9 +179,13 @@ impl StateFiles {
         self.root.join("pools").join(format!("{pool}.json"))
     }
 
-    /// The first number that no replica of this pool ever had, as far as is known.
+    /// The first number that no replica of this pool ever had, as far as is known: by its file, or
+    /// by the logs, should that have got lost.
     pub(crate) fn next_replica(&self, pool: &PoolId) -> u64 {
-        record::read(&self.pool_path(pool)).map_or(0, |pool: PoolRecord| pool.next_replica)
+        let written = record::read(&self.pool_path(pool));
+        let written = written.map_or(0, |pool: PoolRecord| pool.next_replica);
+        let logged = self.logged_replicas(pool).last().map_or(0, |last| last.saturating_add(1));
+        written.max(logged)
     }
 
     pub(crate) fn write_next_replica(&self, pool: &PoolId, next_replica: u64) {
@@ -244,6 +274,25 @@ mod tests {
         state.files().remove_replica(&PoolId("p".to_owned()), ReplicaId(1));
         let texts = state.files().warnings().texts();
         assert_eq!(texts.len(), 3, "{texts:?}");
+    }
+
+    #[test]
+    fn old_logs_are_removed_and_numbers_are_not_given_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = StateDir::open(folder.path()).unwrap().files();
+        let (pool, other) = (PoolId("p".to_owned()), PoolId("p-r1".to_owned()));
+        fs::create_dir(folder.path().join("logs")).unwrap();
+        for number in 0..30 {
+            fs::write(files.log_path(&pool, ReplicaId(number)), "").unwrap();
+        }
+        fs::write(files.log_path(&other, ReplicaId(99)), "").unwrap();
+        files.prune_logs(&pool, &[ReplicaId(2), ReplicaId(29)]);
+        let mut kept = vec![2];
+        kept.extend(9..30);
+        assert_eq!(files.logged_replicas(&pool), kept);
+        assert_eq!((files.next_replica(&pool), files.next_replica(&other)), (30, 100));
+        files.write_next_replica(&pool, 40);
+        assert_eq!(files.next_replica(&pool), 40);
     }
 
     #[test]

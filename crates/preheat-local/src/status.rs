@@ -42,6 +42,8 @@ pub struct ReplicaProcess {
     pub gpus: Vec<u32>,
     /// How often it was restarted.
     pub restarts: u32,
+    /// Requests holding a batch slot, as of the last scrape that was answered.
+    pub in_flight: Option<u32>,
     /// Requests that the gateway gave to it and that have not ended.
     pub outstanding: Option<u32>,
     /// Why it is not ready, or why it last ended.
@@ -76,6 +78,7 @@ pub(crate) fn snapshot(inner: &Inner, state: &StateFiles, clock: &Clock) -> Worl
             address: replica.address(),
             gpus: replica.gpus.clone().unwrap_or_default(),
             restarts: replica.restarts,
+            in_flight: None,
             outstanding: entry.meter.outstanding(id, now).map(|sample| sample.value),
             last_error: replica.unready.clone().or_else(|| replica.failure.clone()),
             log_path: state.log_path(pool, id),

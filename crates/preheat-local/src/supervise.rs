@@ -143,6 +143,9 @@ impl Supervisor {
         }
         self.unpersist().await;
         self.shared.table.remove(&self.pool, self.replica);
+        let (state, pool) = (Arc::clone(&self.shared.state), self.pool.clone());
+        let living = self.shared.table.replica_ids(&self.pool);
+        blocking(move || state.prune_logs(&pool, &living)).await;
     }
 
     /// Tries to start an engine until it succeeds. `None` when ordered to stop instead.
@@ -177,8 +180,9 @@ impl Supervisor {
             emulated_program: &self.shared.emulated_program,
             clock_anchor: self.shared.clock.anchor(),
         });
-        let path = self.log_path.clone();
-        let opened = blocking(move || (logs::open(&path), LogFollower::from_end(&path))).await;
+        let (path, title) = (self.log_path.clone(), format!("{} at port {port}", self.replica));
+        let open = move || (logs::open(&path, &title), LogFollower::from_end(&path));
+        let opened = blocking(open).await;
         let log = opened.and_then(|(file, follower)| {
             self.log = follower;
             let warnings = self.shared.state.warnings();

@@ -352,8 +352,8 @@ impl Table {
         });
     }
 
-    /// It answered its first token. Whether it is ready, which it is not when it was ordered to
-    /// stop meanwhile.
+    /// It answered its first token. It is not ready for all that when it was ordered to stop
+    /// meanwhile.
     pub(crate) fn became_ready(&self, pool: &PoolId, id: ReplicaId) {
         self.change(pool, id, |replica, now| {
             if replica.phase.is_starting() {
@@ -420,6 +420,14 @@ impl Table {
         if let Some(entry) = inner.pools.get(pool) {
             entry.meter.forget(id);
         }
+    }
+
+    pub(crate) fn replica_ids(&self, pool: &PoolId) -> Vec<ReplicaId> {
+        let inner = self.lock();
+        inner
+            .pools
+            .get(pool)
+            .map_or_else(Vec::new, |entry| entry.replicas.keys().copied().collect())
     }
 
     /// Whom to ask for metrics: those that have requests, or may have.

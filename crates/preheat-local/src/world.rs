@@ -204,7 +204,14 @@ impl LocalWorld {
     /// What `preheat status` shows of processes.
     pub fn status(&self) -> WorldStatus {
         let shared = &self.shared;
-        status::snapshot(&shared.table.lock(), &shared.state, &shared.clock)
+        let mut status = status::snapshot(&shared.table.lock(), &shared.state, &shared.clock);
+        for replica in &mut status.replicas {
+            let Some(pool) = self.pools.get(&replica.pool) else { continue };
+            let store = pool.signals.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = store.get(replica.id).and_then(|signals| signals.last());
+            replica.in_flight = last.and_then(|scrape| scrape.value.running);
+        }
+        status
     }
 
     /// Ends the world. The caller has told its gateway to accept nothing new. `drain_max` is model

@@ -29,6 +29,7 @@ pub(super) struct PoolPlace {
     pub(super) whole: Location,
     name: Location,
     ports: Location,
+    gpus: Option<Location>,
 }
 
 pub(super) fn resolve_all(
@@ -46,8 +47,12 @@ impl PoolConfig {
     ) -> Result<(Self, PoolPlace), ConfigError> {
         let whole = wire.referenced;
         let wire = wire.value;
-        let place =
-            PoolPlace { whole, name: wire.name.referenced, ports: wire.engine.ports.referenced };
+        let place = PoolPlace {
+            whole,
+            name: wire.name.referenced,
+            ports: wire.engine.ports.referenced,
+            gpus: at(&wire.engine.gpus_per_replica),
+        };
         let name = wire.name.value.clone();
         source
             .require(is_pool_name(&name), Some(place.name), || Problem::PoolName(name.clone()))?;
@@ -257,6 +262,13 @@ pub(super) fn check_together(
         }
     }
     let Some(slots) = gpu_slots else { return Ok(()) };
+    for (pool, place) in pools {
+        let gpus = pool.engine.gpus_per_replica;
+        source.require(gpus <= slots, place.gpus.or(gpu_slots_at), || {
+            let allowed = format!("at most gpuSlots, which is {slots}");
+            Problem::out_of_range("engine.gpusPerReplica", gpus, allowed)
+        })?;
+    }
     let minimum = |pool: &PoolConfig| {
         u64::from(pool.engine.gpus_per_replica) * u64::from(pool.policy.spec().replicas_min.0)
     };
