@@ -4,6 +4,7 @@
 //! are held, whatever a small gzip file unpacks to.
 //! **Invariant:** what is put right on the way (order, zero lengths) is said in a [`Note`].
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -47,6 +48,20 @@ pub enum Note {
         /// The line of the first.
         first_line: u64,
     },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sorted { rows, first_line } => {
+                write!(f, "{rows} rows were out of order (the first in line {first_line}); sorted")
+            }
+            Self::RaisedToOne { rows, first_line } => write!(
+                f,
+                "{rows} rows had no tokens (the first in line {first_line}); counted as one token"
+            ),
+        }
+    }
 }
 
 /// A file's traffic with what was noticed while reading it.

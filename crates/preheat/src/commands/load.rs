@@ -1,0 +1,112 @@
+//! `preheat load`: replays a trace against an endpoint and reports what its clients saw.
+
+use std::fmt::Write;
+
+use anyhow::Context;
+use preheat_load::{AnswerMode, Endpoint, LoadConfig, LoadProgress, LoadReport, Quantiles, Target};
+use tokio::sync::watch;
+
+use super::traces::{self, TraceRequest};
+use crate::cli::LoadArgs;
+use crate::failure::Answer;
+use crate::terminal::Line;
+
+pub(crate) fn run(args: &LoadArgs) -> anyhow::Result<Answer> {
+    let request = TraceRequest {
+        name: &args.trace,
+        format: args.format.as_deref(),
+        from: args.from,
+        until: args.until,
+        rate_scale: args.rate_scale,
+        seed: args.seed,
+    };
+    let mut line = Line::stderr();
+    let trace = traces::prepare(&request, |note| line.print(&format!("note: {note}")))?;
+    let mut config = LoadConfig::new(Target::parse(&args.url)?, args.model.clone());
+    config.time_scale = args.time_scale;
+    config.ttft_slo = Some(args.slo_ttft);
+    config.tpot_slo = args.slo_tpot;
+    config.request_timeout = args.timeout;
+    config.retries_max = args.retries;
+    config.seed = args.seed;
+    if args.chat {
+        config.endpoint = Endpoint::Chat;
+    }
+    if args.no_stream {
+        config.answer_mode = AnswerMode::Whole;
+    }
+    let report = super::runtime()?.block_on(async {
+        let (progress, mut watcher) = watch::channel(LoadProgress::default());
+        let (cancel, cancelled) = watch::channel(false);
+        let interrupted = super::up::stop_signal()?;
+        tokio::spawn(async move {
+            interrupted.await;
+            let _nobody_listens = cancel.send(true);
+        });
+        let drawing = tokio::spawn(async move {
+            while watcher.changed().await.is_ok() {
+                line.draw(&progress_text(&watcher.borrow_and_update()));
+            }
+            line.clear();
+        });
+        let report = preheat_load::run(config, trace, progress, cancelled).await?;
+        drawing.await.context("the progress display failed")?;
+        anyhow::Ok(report)
+    })?;
+    if args.json {
+        super::print(&format!("{}\n", serde_json::to_string(&report)?))?;
+    } else {
+        super::print(&report_text(&report))?;
+    }
+    let met = report.attainment.is_some_and(|attained| attained >= args.slo_attainment);
+    Ok(if met { Answer::Yes } else { Answer::No })
+}
+
+pub(crate) fn progress_text(progress: &LoadProgress) -> String {
+    let ttft = progress.ttft_recent_p99_s.map_or_else(|| "-".to_owned(), |s| format!("{s:.2} s"));
+    format!(
+        "{:>4.0} s  {}/{} sent  {} in flight  {} done  {} failed  TTFT p99 {ttft}",
+        progress.elapsed_s,
+        progress.sent,
+        progress.requests,
+        progress.in_flight,
+        progress.completed,
+        progress.failed,
+    )
+}
+
+/// The report as people read it.
+pub(crate) fn report_text(report: &LoadReport) -> String {
+    let mut text = String::new();
+    // Writing to a string can't fail.
+    let _ = writeln!(
+        text,
+        "requests     {} in {:.0} s: {} completed, {} failed, {} unfinished, {} retries",
+        report.requests,
+        report.duration_s,
+        report.completed,
+        report.failed,
+        report.unfinished,
+        report.retries
+    );
+    if let (Some(attained), Some(slo)) = (report.attainment, report.ttft_slo_s) {
+        let tpot = report.tpot_slo_s.map_or_else(String::new, |s| format!(", TPOT ≤ {s} s"));
+        let _ = writeln!(text, "attainment   {attained:.4} (TTFT ≤ {slo} s{tpot})");
+    }
+    for (name, quantiles) in [
+        ("TTFT", &report.ttft_s),
+        ("ITL", &report.itl_s),
+        ("TPOT", &report.tpot_s),
+        ("E2E", &report.e2e_s),
+        ("sender lag", &report.lag_s),
+    ] {
+        if let Some(Quantiles { p50, p90, p99, .. }) = quantiles {
+            let _ = writeln!(text, "{name:<12} p50 {p50:.3} s   p90 {p90:.3} s   p99 {p99:.3} s");
+        }
+    }
+    let _ = writeln!(text, "streams cut  {}", report.streams_cut);
+    for (kind, count) in &report.errors {
+        let _ = writeln!(text, "error        {kind}: {count}");
+    }
+    text
+}

@@ -1,0 +1,47 @@
+//! One file for each command; each takes its arguments and says how it went.
+
+mod demo;
+mod engine;
+mod load;
+mod reference;
+mod replay;
+mod status;
+mod up;
+mod why;
+
+mod traces;
+
+use std::io::{self, Write};
+
+use crate::cli::{Cli, Command};
+use crate::failure::Answer;
+
+/// The engine that demo and emulator run unless told otherwise: the class this tool is made for.
+pub(crate) const PROFILE_DEFAULT: &str = "qwen-27b-fp8-h100";
+
+/// Runs one command.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<Answer> {
+    match cli.command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Up(args) => up::run(&args),
+        Command::Load(args) => load::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Why(args) => why::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Engine(args) => engine::run(args),
+        Command::Completions { shell } => reference::completions(shell),
+        Command::Reference { page } => reference::print(page),
+    }
+}
+
+/// Writes data to stdout; a reader that has gone away is an error that ends the command quietly.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// A runtime for commands that wait on sockets and processes.
+pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

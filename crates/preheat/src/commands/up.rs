@@ -1,0 +1,220 @@
+//! `preheat up`: runs the pools of a configuration on this machine. Here, and only here, the world,
+//! the gateway, the controllers, the journal and the admin server are wired to each other.
+
+mod pool_loop;
+mod status_source;
+
+use std::future::Future;
+use std::io::{self, ErrorKind, IsTerminal, Read};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use preheat_api::config::LocalConfig;
+use preheat_core::Memory;
+use preheat_gateway::{Gateway, GatewayConfig};
+use preheat_local::{LocalWorld, ShutdownMode, StateDir, WorldOptions};
+use preheat_runtime::admin::Admin;
+use preheat_runtime::clock::{Clock, TimeScale};
+use preheat_runtime::controller::Controller;
+use preheat_runtime::journal::{Journal, JournalOptions, JournalReader, restore};
+use preheat_runtime::routing::{PoolId, RoutingReceiver, routing_channel};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use self::pool_loop::PoolLoop;
+use self::status_source::StatusParts;
+use super::why::JOURNAL_FILE;
+use crate::cli::UpArgs;
+use crate::failure::{Answer, Hinted};
+
+pub(crate) fn run(args: &UpArgs) -> anyhow::Result<Answer> {
+    let config = LocalConfig::read(&args.config).map_err(|error| match error.hint() {
+        Some(hint) => Hinted::new(error, hint),
+        None => error.into(),
+    })?;
+    if args.check {
+        super::print(&format!("{} is fine\n", args.config.display()))?;
+        return Ok(Answer::Yes);
+    }
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("PREHEAT_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
+        )
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    let stop_with_stdin = args.stop_with_stdin;
+    super::runtime()?.block_on(async {
+        let signal = stop_signal()?;
+        let stop = async move {
+            if stop_with_stdin {
+                tokio::select! {
+                    () = signal => {}
+                    () = stdin_ended() => {}
+                }
+            } else {
+                signal.await;
+            }
+        };
+        up(config, stop).await?;
+        Ok(Answer::Yes)
+    })
+}
+
+/// Resolves at SIGTERM or SIGINT.
+pub(crate) fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Resolves when standard input ends. A thread of its own, because a read can't be given up.
+async fn stdin_ended() {
+    let (ended, seen) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut stdin = io::stdin().lock();
+        let mut ignored = [0; 64];
+        while matches!(stdin.read(&mut ignored), Ok(1..)) {}
+        let _nobody_waits = ended.send(());
+    });
+    // The thread sends before it ends.
+    let _sent = seen.await;
+}
+
+async fn up(config: LocalConfig, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let state = StateDir::open(&config.state_dir).map_err(|error| {
+        let hint = error.hint();
+        Hinted::new(error, hint)
+    })?;
+    let gateway_listener = bind("gateway.listen", config.gateway.listen).await?;
+    let admin = Admin::bind(config.admin_listen)
+        .await
+        .map_err(|error| cannot_bind("admin.listen", config.admin_listen, &error))?;
+    let clock = state.clock(TimeScale::try_from(config.time_scale)?);
+    let journal_file = state.root().join(JOURNAL_FILE);
+    let controllers = controllers(&config, &journal_file);
+    let mut kept = JournalOptions::default();
+    kept.retention = config.journal_retention;
+    let journal = Journal::open(&journal_file, kept);
+    let (routing, routes) = routing_channel();
+    let program = std::env::current_exe().context("can't find this program's own file")?;
+    let emulated_program = vec![program.display().to_string(), "engine".to_owned()];
+    let options = WorldOptions { emulated_program };
+    let world = LocalWorld::start(&config, state, clock.clone(), routing, options).await;
+    let world = Arc::new(world);
+
+    let (stopping, stopped) = watch::channel(false);
+    let loops: Vec<PoolLoop> = controllers
+        .into_iter()
+        .filter_map(|controller| PoolLoop::new(controller, &journal, &world, &clock))
+        .collect();
+    let status = StatusParts::new(&config, &clock, &journal, &world, &loops).source();
+    let admin_task = tokio::spawn(admin.serve(status, until(stopped.clone())));
+    let gateway_task =
+        tokio::spawn(serve_gateway(&config, gateway_listener, &clock, routes, stopped.clone()));
+    let loop_tasks: Vec<JoinHandle<()>> =
+        loops.into_iter().map(|pool| tokio::spawn(pool.run(stopped.clone()))).collect();
+    tracing::info!(gateway = %config.gateway.listen, admin = %config.admin_listen, "serving");
+
+    stop.await;
+    tracing::info!("stopping: requests under way may finish");
+    stopping.send_replace(true);
+    for task in loop_tasks {
+        task.await.context("a pool's loop failed")?;
+    }
+    gateway_task.await.context("the gateway failed")?;
+    admin_task.await.context("the admin server failed")?;
+    let world = Arc::into_inner(world).context("something still holds the world")?;
+    let drain_max = drain_max(&config);
+    world.shutdown(drain_max, ShutdownMode::Drain).await;
+    tokio::task::spawn_blocking(move || journal.close()).await?;
+    Ok(())
+}
+
+/// Resolves when `stopped` becomes true.
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // The sender lives until after it has sent.
+    let _sent = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| cannot_bind(key, address, &error))
+}
+
+fn cannot_bind(key: &str, address: SocketAddr, error: &io::Error) -> anyhow::Error {
+    let hint = if error.kind() == ErrorKind::AddrInUse {
+        format!("something else listens there; stop it, or choose another port with `{key}`")
+    } else {
+        format!("choose an address of this machine with `{key}`")
+    };
+    Hinted::new(format!("can't listen on {address}: {error}"), hint)
+}
+
+/// Longest drain over all pools, in model time.
+fn drain_max(config: &LocalConfig) -> Duration {
+    let drains = config.pools.iter().map(|pool| pool.policy.spec().drain_timeout);
+    drains.max().unwrap_or_default()
+}
+
+/// Serves until stopped, and then until the streams that run have ended or the drain's time is over.
+fn serve_gateway(
+    config: &LocalConfig,
+    listener: TcpListener,
+    clock: &Clock,
+    routes: RoutingReceiver,
+    stopped: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let hold = config.gateway.hold;
+    let gateway_config = GatewayConfig {
+        hold_requests_max: hold.requests_max as usize,
+        hold_bytes_max: usize::try_from(hold.bytes_max).unwrap_or(usize::MAX),
+        hold_timeout: hold.timeout,
+        body_bytes_max: usize::try_from(config.gateway.body_bytes_max).unwrap_or(usize::MAX),
+        shutdown_timeout: clock.to_wall(drain_max(config)),
+        ..GatewayConfig::default()
+    };
+    let gateway = Gateway::new(gateway_config, clock.clone(), routes);
+    async move {
+        let report = gateway.serve(listener, until(stopped)).await;
+        tracing::info!(cut_off = report.connections_cut_off, "the gateway has stopped");
+    }
+}
+
+/// A controller for each pool, with the memory that the last process ended with.
+fn controllers(config: &LocalConfig, journal: &std::path::Path) -> Vec<Controller> {
+    let reader = journal.exists().then(|| JournalReader::open_read_only(journal));
+    let reader = reader.and_then(|opened| match opened {
+        Ok(reader) => Some(reader),
+        Err(error) => {
+            tracing::warn!(%error, "the journal can't be read; starting without memory");
+            None
+        }
+    });
+    let of_pool = |pool: &preheat_api::config::PoolConfig| {
+        let restored = reader.as_ref().map(|reader| restore(reader, &pool.name));
+        let memory = match restored {
+            Some(Ok(Some(restored))) => {
+                tracing::info!(pool = pool.name, redecided = restored.redecided, "memory restored");
+                restored.memory
+            }
+            Some(Err(error)) => {
+                tracing::warn!(pool = pool.name, %error, "starting without memory");
+                Memory::default()
+            }
+            Some(Ok(None)) | None => Memory::default(),
+        };
+        let gpus = pool.engine.gpus_per_replica;
+        Controller::new(PoolId(pool.name.clone()), gpus, pool.policy.clone(), memory)
+    };
+    config.pools.iter().map(of_pool).collect()
+}

@@ -1,0 +1,102 @@
+//! Puts together what `/status` answers: controllers know what was decided, the world what runs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use preheat_api::config::LocalConfig;
+use preheat_api::status::{ClockStatus, PoolStatus, ReplicaStatus, Status};
+use preheat_core::Instant;
+use preheat_local::{LocalWorld, ReplicaProcess};
+use preheat_runtime::admin::StatusSource;
+use preheat_runtime::clock::Clock;
+use preheat_runtime::journal::Journal;
+
+use super::pool_loop::{PoolLoop, SharedController};
+
+/// Where a status is put together from.
+pub(super) struct StatusParts {
+    clock: Clock,
+    started_at: Instant,
+    journal: Journal,
+    /// Weak, so that a status being served never keeps the world from being shut down.
+    world: std::sync::Weak<LocalWorld>,
+    controllers: Vec<SharedController>,
+    model_names: BTreeMap<String, Vec<String>>,
+}
+
+impl StatusParts {
+    pub(super) fn new(
+        config: &LocalConfig,
+        clock: &Clock,
+        journal: &Journal,
+        world: &Arc<LocalWorld>,
+        loops: &[PoolLoop],
+    ) -> Self {
+        let names =
+            |pool: &preheat_api::config::PoolConfig| (pool.name.clone(), pool.model_names.clone());
+        Self {
+            clock: clock.clone(),
+            started_at: clock.now(),
+            journal: journal.clone(),
+            world: Arc::downgrade(world),
+            controllers: loops.iter().map(PoolLoop::controller).collect(),
+            model_names: config.pools.iter().map(names).collect(),
+        }
+    }
+
+    pub(super) fn source(self) -> StatusSource {
+        Arc::new(move || self.status())
+    }
+
+    fn status(&self) -> Status {
+        let now = self.clock.now();
+        let anchor = self.clock.anchor();
+        let mut world = self.world.upgrade().map(|world| world.status()).unwrap_or_default();
+        let pools = self.controllers.iter().map(|controller| {
+            let mut pool = controller.lock().status();
+            pool.model_names = self.model_names.get(&pool.pool).cloned().unwrap_or_default();
+            let (mine, rest) =
+                world.replicas.drain(..).partition(|replica| replica.pool.0 == pool.pool);
+            world.replicas = rest;
+            add_processes(&mut pool, mine);
+            pool
+        });
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_s: now.since(self.started_at).as_secs_f64(),
+            clock: ClockStatus {
+                wall_unix_nanos: anchor.wall_unix_nanos,
+                model: anchor.model,
+                scale: anchor.scale.get(),
+                now,
+            },
+            pools: pools.collect(),
+            journal: Some(self.journal.health()),
+        }
+    }
+}
+
+/// The world is newer than the last tick: it says which replicas there are and in which phase.
+fn add_processes(pool: &mut PoolStatus, processes: Vec<ReplicaProcess>) {
+    let mut observed: BTreeMap<_, _> = std::mem::take(&mut pool.replicas)
+        .into_iter()
+        .map(|replica| (replica.id, replica))
+        .collect();
+    let replica = |process: ReplicaProcess| {
+        let seen = observed.remove(&process.id);
+        ReplicaStatus {
+            id: process.id,
+            phase: process.phase.name().to_owned(),
+            phase_age_s: process.phase_age.as_secs_f64(),
+            in_flight: seen.as_ref().and_then(|seen| seen.in_flight),
+            queue_depth: seen.as_ref().and_then(|seen| seen.queue_depth),
+            outstanding: process.outstanding,
+            kv_utilization: seen.as_ref().and_then(|seen| seen.kv_utilization),
+            address: process.address.map(|address| address.to_string()),
+            pid: process.pid,
+            restarts: process.restarts,
+            last_error: process.last_error,
+        }
+    };
+    pool.replicas = processes.into_iter().map(replica).collect();
+}

@@ -1,0 +1,101 @@
+//! A pool's status as text: one line each, and a table of its replicas.
+
+use std::fmt::Write;
+
+use preheat_api::status::{PoolStatus, ReplicaStatus, Status};
+
+/// Everything a status says, for a terminal of at least 80 columns.
+pub(crate) fn status(status: &Status) -> String {
+    let mut text = String::new();
+    for pool in &status.pools {
+        let _ = writeln!(text, "{}", pool_line(pool));
+        for replica in &pool.replicas {
+            let _ = writeln!(text, "{}", replica_line(replica));
+        }
+    }
+    if let Some(failure) = status.journal.as_ref().and_then(|journal| journal.failure.as_ref()) {
+        let _ = writeln!(text, "journal: not being written: {}", failure.error);
+    }
+    text
+}
+
+/// `chat   ready 3/4  starting 1 …  StartsUnderWay`.
+pub(crate) fn pool_line(pool: &PoolStatus) -> String {
+    // Writing to a string can't fail.
+    let mut line = format!("{:<10} ready {}/{}", pool.pool, pool.ready, pool.desired);
+    for (count, what) in
+        [(pool.starting, "starting"), (pool.draining, "draining"), (pool.standby, "standby")]
+    {
+        if count > 0 {
+            let _ = write!(line, "  {what} {count}");
+        }
+    }
+    if let Some(decision) = &pool.decision {
+        let _ = write!(line, "  arrivals {:.1}/s", decision.arrival_rate);
+    }
+    let count = |value: Option<u32>| value.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    let _ =
+        write!(line, "  in flight {}  queue {}", count(pool.in_flight), count(pool.queue_depth));
+    if let Some(gateway) = pool.gateway.as_ref().filter(|gateway| gateway.held > 0) {
+        let _ = write!(line, "  held {}", gateway.held);
+    }
+    if let Some(reason) = pool.reason {
+        let _ = write!(line, "  {}", reason.name());
+    }
+    line
+}
+
+fn replica_line(replica: &ReplicaStatus) -> String {
+    let mut line = format!(
+        "  {:<6} {:<12} {:>7}",
+        replica.id.to_string(),
+        replica.phase,
+        age(replica.phase_age_s)
+    );
+    let inside = replica.outstanding.or(replica.in_flight);
+    if let Some(inside) = inside.filter(|n| *n > 0 || replica.phase == "ready") {
+        let _ = write!(line, "  {inside:>4} inside");
+    }
+    if let Some(address) = &replica.address {
+        let _ = write!(line, "  {address}");
+    }
+    if let Some(pid) = replica.pid {
+        let _ = write!(line, "  pid {pid}");
+    }
+    if replica.restarts > 0 {
+        let _ = write!(line, "  {} restarts", replica.restarts);
+    }
+    if let Some(error) = &replica.last_error {
+        let _ = write!(line, "  {error}");
+    }
+    line
+}
+
+fn age(seconds: f64) -> String {
+    match seconds {
+        _ if seconds < 100.0 => format!("{seconds:.0}s"),
+        _ if seconds < 6000.0 => format!("{:.0}m", seconds / 60.0),
+        _ => format!("{:.1}h", seconds / 3600.0),
+    }
+}
+
+/// Widest bar: leaves room for labels in 80 columns.
+const BAR_WIDTH: u32 = 64;
+
+/// A picture of a pool: a bar for each replica, as long as it is full.
+pub(crate) fn picture(pool: &PoolStatus) -> String {
+    let slots = pool.decision.map_or(1, |decision| decision.concurrency_cap).max(1);
+    let mut text = String::new();
+    for replica in &pool.replicas {
+        let inside = replica.outstanding.or(replica.in_flight).unwrap_or(0);
+        let filled = (inside.min(slots) * BAR_WIDTH).div_ceil(slots) as usize;
+        let bar = if replica.phase == "ready" || replica.phase == "draining" {
+            let over = if inside > slots { format!("+{}", inside - slots) } else { String::new() };
+            format!("{}{over}", "█".repeat(filled))
+        } else {
+            age(replica.phase_age_s)
+        };
+        let _ = writeln!(text, "  {:<5}{:<9}{bar}", replica.id.to_string(), replica.phase);
+    }
+    text
+}

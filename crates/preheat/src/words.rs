@@ -1,0 +1,233 @@
+//! From an explanation's numbers to sentences, as a colleague would put them.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use preheat_core::{
+    Action, ArrivalSource, CapacityBound, Explanation, Plan, Reason, ReplicaId, StopReason,
+};
+
+/// `Started 2 replicas; drained r3.` or what it did not do.
+pub(crate) fn headline(plan: &Plan, explanation: &Explanation) -> String {
+    let done: Vec<String> = plan.actions.iter().map(action).collect();
+    let why = reason(explanation);
+    if done.is_empty() {
+        format!("Changed nothing: {why}.")
+    } else {
+        format!("{}: {why}.", sentence_case(&done.join(", ")))
+    }
+}
+
+/// Everything that led there, one sentence a line.
+pub(crate) fn details(explanation: &Explanation) -> Vec<String> {
+    let mut lines = vec![demand(explanation), capacity(explanation), backlog(explanation)];
+    lines.push(supply(explanation));
+    lines.push(target(explanation));
+    lines.extend(warnings(explanation));
+    lines
+}
+
+fn action(action: &Action) -> String {
+    match action {
+        Action::Start { count: 1 } => "started 1 replica".to_owned(),
+        Action::Start { count } => format!("started {count} replicas"),
+        Action::Wake { replica } => format!("woke {replica}"),
+        Action::Resume { replica } => {
+            format!("gave {replica}, which was draining, its traffic back")
+        }
+        Action::Drain { replica } => format!("began to drain {replica}"),
+        Action::Sleep { replica, .. } => format!("put {replica} to sleep"),
+        Action::Stop { replica, because } => format!("stopped {replica} ({})", stop(*because)),
+    }
+}
+
+fn stop(because: StopReason) -> &'static str {
+    match because {
+        StopReason::Drained => "drained",
+        StopReason::DrainDeadlinePassed => {
+            "its drain deadline has passed, with requests still in it"
+        }
+        StopReason::StartCancelled => "still starting, and no longer needed",
+        StopReason::StandbySurplus => "more in standby than wanted",
+    }
+}
+
+fn reason(explanation: &Explanation) -> String {
+    let supply = explanation.supply.ready.0 + explanation.supply.starting.0;
+    let target = explanation.target;
+    match explanation.reason {
+        Reason::Steady => format!("{supply} are there or on their way, as many as needed"),
+        Reason::DemandAbovePlan => {
+            format!("the load needs {target}, and {supply} are there or on their way")
+        }
+        Reason::Burst => format!(
+            "a burst of {} against {} before needs {target}, and {supply} are there or on their way",
+            rate(explanation.demand.arrival_rate_burst.get()),
+            rate(explanation.demand.arrival_rate.get()),
+        ),
+        Reason::Backlog => format!(
+            "{:.0} requests would still be queued when a start ordered now is ready",
+            explanation.backlog.requests_at_lead_time
+        ),
+        Reason::Activate => "requests are held, and nothing is ready or on its way".to_owned(),
+        Reason::BelowMinimum => "fewer than the lower bound".to_owned(),
+        Reason::StartsUnderWay => {
+            let eta = explanation.supply.residuals.first().map_or_else(String::new, |residual| {
+                format!(", the next in about {}", seconds(*residual))
+            });
+            format!("{} starting are enough{eta}", explanation.supply.starting)
+        }
+        Reason::Capped => {
+            format!("{target} are needed, but bounds, quota or the limit of starts allow no more")
+        }
+        Reason::ScaleDownStabilized => format!(
+            "{target} would do now, but the stabilization window has seen a need for {}",
+            explanation.target_stabilized
+        ),
+        Reason::ScaleDownRateLimited => {
+            format!("{target} would do, but the pool has just shrunk as fast as it may")
+        }
+        Reason::DemandBelowPlan => format!(
+            "no more than {} were needed in the whole stabilization window, and {supply} are there",
+            explanation.target_stabilized
+        ),
+        Reason::ToZero => "nothing has arrived in the whole stabilization window".to_owned(),
+        Reason::AboveMaximum => "more than the upper bound".to_owned(),
+        Reason::SignalsMissing => {
+            "signals are missing or stale, and nothing is given up on ignorance".to_owned()
+        }
+    }
+}
+
+fn demand(explanation: &Explanation) -> String {
+    let demand = &explanation.demand;
+    let source = match demand.source {
+        ArrivalSource::Gateway => "counted by the gateway",
+        ArrivalSource::Engines => "inferred from the engines",
+        ArrivalSource::Unknown => "as last known",
+    };
+    let basis = if demand.service_time_measured { "measured" } else { "assumed" };
+    format!(
+        "Demand: {} arrive ({source}; {} in the short window). Each holds a slot for {} ({basis}), \
+         so {:.1} slots are in use if nobody waits; {:.1} more are headroom, for traffic {:.1} times \
+         as uneven as random.",
+        rate(demand.arrival_rate.get()),
+        rate(demand.arrival_rate_burst.get()),
+        seconds(demand.service_time),
+        demand.offered_load.get(),
+        demand.headroom.get(),
+        demand.dispersion,
+    )
+}
+
+fn capacity(explanation: &Explanation) -> String {
+    let capacity = &explanation.capacity;
+    let bound = match capacity.bound_by {
+        CapacityBound::MaxNumSeqs => "max-num-seqs",
+        CapacityBound::Configured => "the configured maxConcurrency",
+        CapacityBound::KvMemory => "KV memory",
+        CapacityBound::Default => "a cautious default, as the engine states none",
+    };
+    format!(
+        "Capacity: a replica has {} slots ({bound}), so the load needs {}.",
+        capacity.concurrency_cap, explanation.needed_for_load
+    )
+}
+
+fn backlog(explanation: &Explanation) -> String {
+    let backlog = &explanation.backlog;
+    let lead_time = explanation.cold_start.lead_time;
+    if backlog.requests == 0 && explanation.needed_for_backlog.0 == 0 {
+        return "Backlog: none.".to_owned();
+    }
+    format!(
+        "Backlog: {} queued now; {:.0} would still be when a start ordered now is ready, in {}: {} more.",
+        backlog.requests,
+        backlog.requests_at_lead_time,
+        seconds(lead_time),
+        explanation.needed_for_backlog
+    )
+}
+
+fn supply(explanation: &Explanation) -> String {
+    let supply = &explanation.supply;
+    let cold_start = &explanation.cold_start;
+    let mut text = format!("Supply: {} ready", supply.ready);
+    if let Some(utilization) = supply.utilization {
+        // Writing to a string can't fail.
+        let _ = write!(text, " ({:.0} of 100 slots in use)", utilization.get() * 100.0);
+    }
+    for (count, what) in [
+        (supply.starting, "starting"),
+        (supply.draining, "draining"),
+        (supply.standby, "in standby"),
+    ] {
+        if count.0 > 0 {
+            let _ = write!(text, ", {count} {what}");
+        }
+    }
+    let seen = match cold_start.samples {
+        0 => "assumed until one was seen".to_owned(),
+        1 => "from 1 start seen".to_owned(),
+        n => format!("from {n} starts seen"),
+    };
+    let _ = write!(
+        text,
+        ". A start takes {}, {} at p90 ({seen}).",
+        seconds(cold_start.p50),
+        seconds(cold_start.p90)
+    );
+    text
+}
+
+fn target(explanation: &Explanation) -> String {
+    format!(
+        "Target: {} for the load + {} for the backlog = {}; the stabilization window's largest is {}.",
+        explanation.needed_for_load,
+        explanation.needed_for_backlog,
+        explanation.target,
+        explanation.target_stabilized
+    )
+}
+
+fn warnings(explanation: &Explanation) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !explanation.replicas_blind.is_empty() {
+        lines.push(format!("Blind: no fresh signal from {}.", ids(&explanation.replicas_blind)));
+    }
+    if !explanation.replicas_overdue.is_empty() {
+        let overdue = ids(&explanation.replicas_overdue);
+        lines.push(format!("Overdue: {overdue} should have been ready long ago; not counted on."));
+    }
+    lines
+}
+
+/// Replicas named before "and 3 more".
+const IDS_SHOWN: usize = 8;
+
+fn ids(replicas: &[ReplicaId]) -> String {
+    let shown: Vec<String> = replicas.iter().take(IDS_SHOWN).map(ToString::to_string).collect();
+    let rest = replicas.len().saturating_sub(IDS_SHOWN);
+    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// `5.5/s`, with a digit more where it is small.
+pub(crate) fn rate(per_second: f64) -> String {
+    if per_second < 1.0 { format!("{per_second:.2}/s") } else { format!("{per_second:.1}/s") }
+}
+
+/// `0.35 s`, `9.8 s`, `152 s`.
+pub(crate) fn seconds(duration: Duration) -> String {
+    let secs = duration.as_secs_f64();
+    match secs {
+        _ if secs < 1.0 => format!("{secs:.2} s"),
+        _ if secs < 20.0 => format!("{secs:.1} s"),
+        _ => format!("{secs:.0} s"),
+    }
+}
+
+fn sentence_case(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
