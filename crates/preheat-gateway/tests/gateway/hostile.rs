@@ -112,7 +112,7 @@ async fn slow_bodies_and_heads_time_out() {
 #[tokio::test]
 async fn broken_heads_get_an_error_or_nothing() {
     let (world, mut engine) = world(GatewayConfig::default()).await;
-    let long = "x".repeat(80 << 10);
+    let long = "x".repeat(300 << 10);
     for (text, status) in [
         (format!("GET /health HTTP/1.1\r\nhost: gw\r\nx: {long}\r\n\r\n"), 431),
         (format!("GET /health HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(500)), 431),
@@ -120,7 +120,6 @@ async fn broken_heads_get_an_error_or_nothing() {
         ("\u{1}\u{2}\u{3}\r\n\r\n".to_owned(), 400),
         ("POST /v1/x HTTP/1.1\r\ncontent-length: -1\r\n\r\n".to_owned(), 400),
     ] {
-        eprintln!("{:.40}", text);
         let answer = answer_to(&world, &mut engine, &text).await;
         assert_status(&answer, status);
     }
