@@ -29,6 +29,7 @@ pub use pool::PoolConfig;
 pub use template::{Placeholders, Template};
 
 use error::Source;
+use pool::HoldPlace;
 use values::at;
 use wire::FileWire;
 
@@ -116,16 +117,23 @@ impl LocalConfig {
         })?;
         let gpu_slots = wire.gpu_slots.as_ref().map(|slots| slots.value);
         let gateway_wire = wire.gateway.unwrap_or_default();
-        let hold_timeout_at = gateway_wire.hold.as_ref().and_then(|hold| at(&hold.timeout));
+        let hold = gateway_wire.hold.as_ref();
+        let hold_at = HoldPlace {
+            timeout: hold.and_then(|hold| at(&hold.timeout)),
+            requests_max: hold.and_then(|hold| at(&hold.requests_max)),
+        };
         let gateway_at = at(&gateway_wire.listen);
         let gateway = GatewayConfig::resolve(gateway_wire, source)?;
         let admin_at = at(&wire.admin.listen);
         let admin_listen = source.socket("admin.listen", wire.admin.listen, "127.0.0.1:8081")?;
+        source.require(admin_listen != gateway.listen, admin_at.or(gateway_at), || {
+            Problem::out_of_range("admin.listen", admin_listen, "different from gateway.listen")
+        })?;
         let pools = pool::resolve_all(wire.pools, source)?;
         pool::check_together(&pools, gpu_slots, at(&wire.gpu_slots), source)?;
         pool::check_listener(&pools, "gateway.listen", gateway.listen, gateway_at, source)?;
         pool::check_listener(&pools, "admin.listen", admin_listen, admin_at, source)?;
-        pool::check_hold(&pools, gateway.hold.timeout, hold_timeout_at, source)?;
+        pool::check_hold(&pools, gateway.hold, &hold_at, source)?;
         let retention = wire.journal.and_then(|journal| journal.retention);
         Ok(Self {
             state_dir: wire.state_dir.unwrap_or_else(|| PathBuf::from(".preheat")),

@@ -509,7 +509,33 @@ fn names_models_and_ports_must_differ_and_suffice() {
 }
 
 #[test]
+fn a_pool_from_zero_needs_a_hold_queue_and_listeners_must_differ() {
+    let from_zero = BASE.replace("maxReplicas: 4", "minReplicas: 0");
+    assert_eq!(
+        parse(&from_zero.replace("timeScale: 1", "gateway: {hold: {requestsMax: 0}}")),
+        "preheat.yaml:1:31: `gateway.hold.requestsMax` is 0; it must be at least 1, as pool `chat` \
+         starts from zero\n  |\n1 | gateway: {hold: {requestsMax: 0}}\n  |                               ^"
+    );
+    check("timeScale: 1", "gateway: {hold: {requestsMax: 0}}", &["valid"]);
+    check(
+        "timeScale: 1",
+        "admin: {listen: \"127.0.0.1:8080\"}",
+        &[
+            "preheat.yaml:1:17: `admin.listen` is 127.0.0.1:8080; it must be different from gateway.listen",
+            "  |",
+            "1 | admin: {listen: \"127.0.0.1:8080\"}",
+            "  |                 ^",
+        ],
+    );
+}
+
+#[test]
 fn an_engine_must_be_startable_and_reachable() {
+    check(
+        "18100-18109\n",
+        "18100-18109\n      env: {\"A=B\": s3cret}\n",
+        &["preheat.yaml: `a name in engine.env` is `A=B`; it must be a name without `=`"],
+    );
     check(
         "maxReplicas: 4",
         "standbyReplicas: 2",

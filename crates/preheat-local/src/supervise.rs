@@ -18,6 +18,7 @@ use preheat_core::{ReplicaId, ReplicaPhase};
 use preheat_runtime::clock::Clock;
 use preheat_runtime::routing::PoolId;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::backoff;
 use crate::command::{self, CommandContext};
@@ -83,6 +84,8 @@ pub(crate) struct Supervisor {
     log: LogFollower,
     /// Starts in a row that came to nothing.
     failures: u32,
+    /// A record that may still be being written after whoever wanted it was cut short.
+    write: Option<JoinHandle<()>>,
 }
 
 /// How the attendance of one process ended.
@@ -118,6 +121,7 @@ impl Supervisor {
             log: LogFollower::from_end(&log_path),
             log_path,
             failures: 0,
+            write: None,
         })
     }
 
@@ -382,13 +386,25 @@ impl Supervisor {
     }
 
     /// Writes down what the next preheat needs to adopt this process.
-    async fn persist(&self, name: ProcessName) {
+    async fn persist(&mut self, name: ProcessName) {
+        self.finish_write().await;
         let Some(record) = self.record(name) else { return };
         let state = Arc::clone(&self.shared.state);
-        blocking(move || state.write_replica(&record)).await;
+        self.write = Some(tokio::task::spawn_blocking(move || state.write_replica(&record)));
+        self.finish_write().await;
     }
 
-    async fn unpersist(&self) {
+    /// Waits for a write, so that what comes after it also lands after it.
+    async fn finish_write(&mut self) {
+        if let Some(write) = &mut self.write {
+            // A write that panicked or was cancelled is over, too.
+            let _ = write.await;
+        }
+        self.write = None;
+    }
+
+    async fn unpersist(&mut self) {
+        self.finish_write().await;
         let (state, pool) = (Arc::clone(&self.shared.state), self.pool.clone());
         let replica = self.replica;
         blocking(move || state.remove_replica(&pool, replica)).await;

@@ -146,8 +146,13 @@ impl EngineConfig {
         })?;
         let mut env = BTreeMap::new();
         for (name, value) in wire.env {
+            let is_name = !name.is_empty() && !name.contains(['=', '\0']);
+            // No place here and below: the line would show the value, which may be a secret.
+            source.require(is_name, None, || {
+                let allowed = "a name without `=`";
+                Problem::out_of_range("a name in engine.env", format!("`{name}`"), allowed)
+            })?;
             let key = format!("engine.env.{name}");
-            // No place: the line would show the value, which may be a secret.
             let parsed = Template::parse(&value.value)
                 .map_err(|name| source.error(None, Problem::PlaceholderUnknown { key, name }))?;
             env.insert(name, parsed);

@@ -1,7 +1,7 @@
 //! What can be wrong with a configuration file, and how it is shown: file, line, caret, hint.
 //!
-//! **Invariant:** no error shows an environment value: they may be secrets. (The line that an error
-//! points at is shown as it is, so no check points at an environment value.)
+//! **Invariant:** no check shows an environment value, which may be a secret: the line that an error
+//! points at is shown as it is, so none points there. (The parser may, at malformed YAML.)
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -122,7 +122,9 @@ impl ConfigError {
     pub fn hint(&self) -> Option<String> {
         let hint = match &self.0.problem {
             Problem::Malformed(message) => return malformed_hint(message),
-            Problem::Unreadable(_) => "pass the path of a configuration file with `--config`",
+            Problem::Unreadable(_) => {
+                "pass the path of a configuration file, as in `preheat up preheat.yaml`"
+            }
             Problem::PortsTooFew { .. } => "widen `engine.ports`, or lower `maxReplicas`",
             Problem::PortsOverlap { .. } => "give each pool its own range",
             Problem::ListenInPorts { .. } => "move the listener or the range",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use preheat_core::{Concurrency, Policy, PolicyError, PolicySpec, Probability, ReplicaCount};
 use serde_saphyr::{Location, Spanned};
 
+use super::HoldConfig;
 use super::engine::{EmulatedColdStart, EngineConfig};
 use super::error::{ConfigError, Problem, Source};
 use super::values::{DurationText, at};
@@ -305,18 +306,32 @@ pub(super) fn check_listener(
     Ok(())
 }
 
-/// A request held from zero must outlast the start that it waits for.
+/// Where the limits of the hold queue stand in the file.
+pub(super) struct HoldPlace {
+    pub(super) timeout: Option<Location>,
+    pub(super) requests_max: Option<Location>,
+}
+
+/// A pool that starts from zero starts for requests that are held: there must be room for one, and
+/// it must be held for as long as a start takes.
 pub(super) fn check_hold(
     pools: &[(PoolConfig, PoolPlace)],
-    timeout: Duration,
-    timeout_at: Option<Location>,
+    hold: HoldConfig,
+    hold_at: &HoldPlace,
     source: &Source<'_>,
 ) -> Result<(), ConfigError> {
     for (pool, place) in pools {
         let spec = pool.policy.spec();
-        let p90 = spec.cold_start_prior.p90;
-        let suffices = spec.replicas_min.0 > 0 || timeout >= p90;
-        source.require(suffices, timeout_at.or(Some(place.whole)), || {
+        if spec.replicas_min.0 > 0 {
+            continue;
+        }
+        let here = Some(place.whole);
+        source.require(hold.requests_max > 0, hold_at.requests_max.or(here), || {
+            let allowed = format!("at least 1, as pool `{}` starts from zero", pool.name);
+            Problem::out_of_range("gateway.hold.requestsMax", hold.requests_max, allowed)
+        })?;
+        let (timeout, p90) = (hold.timeout, spec.cold_start_prior.p90);
+        source.require(timeout >= p90, hold_at.timeout.or(here), || {
             Problem::HoldShorterThanColdStart { pool: pool.name.clone(), timeout, p90 }
         })?;
     }

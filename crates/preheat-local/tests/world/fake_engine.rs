@@ -82,12 +82,8 @@ impl FakeEngine {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await?;
         loop {
             let (stream, _) = listener.accept().await?;
-            // One at a time would let a hanging request keep the others from being answered.
-            let answer = async move {
-                let _ = self.answer(stream).await;
-            };
-            // Nothing here is 'static, and nothing is slow but what must hang.
-            answer.await;
+            // One after the other: no answer takes long, and one that hangs is only set aside.
+            let _ = self.answer(stream).await;
         }
     }
 
@@ -110,10 +106,13 @@ impl FakeEngine {
             "POST /sleep?level=1" if self.is("insomniac") => (500, "{}".to_owned()),
             "POST /sleep?level=1" => {
                 self.asleep.store(true, Ordering::Relaxed);
+                self.mark("asleep", "");
                 (200, String::new())
             }
+            "POST /wake_up" if self.is("never-wakes") => (500, "{}".to_owned()),
             "POST /wake_up" => {
                 self.asleep.store(false, Ordering::Relaxed);
+                self.mark("awake", "");
                 (200, String::new())
             }
             "GET /is_sleeping" => {

@@ -115,11 +115,27 @@ async fn a_replica_sleeps_and_wakes() {
     run.apply(&[Action::Drain { replica: R0 }, sleep]).await;
     assert_eq!(run.routed(), [0; 0]);
     run.reaches(0, ReplicaPhase::Standby(Rung::Sleeping)).await;
+    setup.mark("r0.asleep").await;
     let pid = run.pid(0);
     run.apply(&[Action::Wake { replica: R0 }]).await;
     let woken = run.ready(0).await;
+    setup.mark("r0.awake").await;
     assert_eq!((run.routed(), run.pid(0), woken.restarts), (vec![0], pid, 0));
     assert!(woken.start_ordered_at > ready.start_ordered_at, "a wake is an order of its own");
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn a_replica_may_be_woken_before_it_is_asleep() {
+    let mut setup = Setup::new("");
+    setup.engine_keys = "      sleep: {}\n".to_owned();
+    let run = setup.start().await;
+    run.start_replicas(1).await;
+    run.ready(0).await;
+    let sleep = Action::Sleep { replica: R0, rung: Rung::Sleeping };
+    run.apply(&[Action::Drain { replica: R0 }, sleep, Action::Wake { replica: R0 }]).await;
+    run.ready(0).await;
+    assert_eq!(run.routed(), [0]);
     run.stop().await;
 }
 

@@ -123,6 +123,25 @@ async fn an_engine_that_cannot_sleep_is_stopped() {
 }
 
 #[tokio::test]
+async fn an_engine_that_does_not_wake_is_started_anew() {
+    let mut setup = Setup::new("never-wakes");
+    setup.engine_keys = "      sleep: {}\n".to_owned();
+    let run = setup.start().await;
+    run.start_replicas(1).await;
+    run.ready(0).await;
+    let pid = run.pid(0);
+    let sleep = Action::Sleep { replica: R0, rung: Rung::Sleeping };
+    run.apply(&[Action::Drain { replica: R0 }, sleep]).await;
+    setup.mark("r0.asleep").await;
+    run.apply(&[Action::Wake { replica: R0 }]).await;
+    run.shows(0, |replica| (replica.restarts == 1).then_some(())).await;
+    run.ready(0).await;
+    assert!(!lives(pid));
+    assert_ne!(run.pid(0), pid);
+    run.stop().await;
+}
+
+#[tokio::test]
 async fn a_port_that_someone_else_uses_is_skipped() {
     let setup = Setup::new("");
     let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, setup.first_port)).unwrap();
