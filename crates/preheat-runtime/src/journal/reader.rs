@@ -94,6 +94,14 @@ impl JournalReader {
         }
     }
 
+    /// A reader never writes entries: what it may not write is the memory shared with the writer.
+    fn failed(&self, source: rusqlite::Error) -> JournalError {
+        if source.sqlite_error_code() == Some(ErrorCode::ReadOnly) {
+            return JournalError::Unshared { path: self.path.clone(), source };
+        }
+        JournalError::of(&self.path, source)
+    }
+
     fn version(&self) -> Result<Option<i64>, JournalError> {
         version(&self.path, &self.connection)
     }
@@ -108,12 +116,13 @@ impl JournalReader {
             let names = statement.query_map([], |row| row.get(0))?;
             names.collect::<rusqlite::Result<_>>()
         };
-        read().map_err(|source| JournalError::of(&self.path, source))
+        read().map_err(|source| self.failed(source))
     }
 
-    /// Entries in the order of writing, checkpoints among them.
+    /// Entries in the order of writing, checkpoints among them. What is written after the first was
+    /// read is left out: whoever is slower than the writer comes to an end as well.
     pub fn entries(&self, selection: Selection) -> Entries<'_> {
-        Entries { reader: self, selection, page: VecDeque::new(), ended: false }
+        Entries { reader: self, selection, last_seq: None, page: VecDeque::new(), ended: false }
     }
 
     /// The newest tick of `pool`.
@@ -176,21 +185,28 @@ impl JournalReader {
             let mut statement = self.connection.prepare_cached(&sql)?;
             statement.query_row(values, RawEntry::read).optional()
         };
-        let raw = read().map_err(|source| JournalError::of(&self.path, source))?;
+        let raw = read().map_err(|source| self.failed(source))?;
         raw.map(|raw| raw.check(&self.path)).transpose()
     }
 
-    fn page(&self, selection: &Selection) -> rusqlite::Result<VecDeque<RawEntry>> {
+    fn last_seq(&self) -> rusqlite::Result<i64> {
+        let sql = "SELECT coalesce(max(seq), 0) FROM entries";
+        self.connection.query_row(sql, [], |row| row.get(0))
+    }
+
+    fn page(&self, selection: &Selection, last_seq: i64) -> rusqlite::Result<VecDeque<RawEntry>> {
         // Spelling out which of the two indexes to follow: by number, within one pool or all.
         let pool = if selection.pool.is_some() { "pool = ?1" } else { "?1 IS NULL" };
         let sql = format!(
             "SELECT {COLUMNS} FROM entries \
-             WHERE {pool} AND seq > ?2 AND at_ns >= ?3 AND at_ns <= ?4 ORDER BY seq LIMIT ?5"
+             WHERE {pool} AND seq > ?2 AND seq <= ?3 AND at_ns >= ?4 AND at_ns <= ?5 \
+             ORDER BY seq LIMIT ?6"
         );
         let from = selection.from.unwrap_or(Instant::ORIGIN).as_nanos();
         let until = selection.until.map_or(u64::MAX, Instant::as_nanos);
         let after = integer(selection.after_seq);
-        let values = params![selection.pool, after, integer(from), integer(until), PAGE_ROWS];
+        let values =
+            params![selection.pool, after, last_seq, integer(from), integer(until), PAGE_ROWS];
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map(values, RawEntry::read)?;
         rows.collect()
@@ -202,6 +218,8 @@ impl JournalReader {
 pub struct Entries<'a> {
     reader: &'a JournalReader,
     selection: Selection,
+    /// The newest entry when reading began.
+    last_seq: Option<i64>,
     page: VecDeque<RawEntry>,
     ended: bool,
 }
@@ -210,21 +228,31 @@ impl Iterator for Entries<'_> {
     type Item = Result<StoredEntry, JournalError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.page.is_empty() && !self.ended {
-            match self.reader.page(&self.selection) {
-                Ok(page) => self.page = page,
-                Err(source) => {
-                    self.ended = true;
-                    return Some(Err(JournalError::of(&self.reader.path, source)));
-                }
-            }
-            match self.page.back() {
-                Some(last) => self.selection.after_seq = last.seq.unsigned_abs(),
-                None => self.ended = true,
-            }
+        if self.page.is_empty()
+            && !self.ended
+            && let Err(source) = self.turn()
+        {
+            self.ended = true;
+            return Some(Err(self.reader.failed(source)));
         }
         let raw = self.page.pop_front()?;
         Some(raw.check(&self.reader.path))
+    }
+}
+
+impl Entries<'_> {
+    /// Reads the next page.
+    fn turn(&mut self) -> rusqlite::Result<()> {
+        let last_seq = match self.last_seq {
+            Some(seq) => seq,
+            None => *self.last_seq.insert(self.reader.last_seq()?),
+        };
+        self.page = self.reader.page(&self.selection, last_seq)?;
+        match self.page.back() {
+            Some(last) => self.selection.after_seq = last.seq.unsigned_abs(),
+            None => self.ended = true,
+        }
+        Ok(())
     }
 }
 

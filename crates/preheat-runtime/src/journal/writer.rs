@@ -58,6 +58,8 @@ impl Default for JournalOptions {
 }
 
 /// A handle to write with. Cheap to clone; all clones write to the same file.
+///
+/// A process that ends calls [`Self::close`] first: what is still in the queue would be lost.
 #[derive(Clone, Debug)]
 pub struct Journal(Arc<Inner>);
 
