@@ -24,7 +24,7 @@ use crate::headers::RequestIds;
 use crate::request_body::BodyBudget;
 use crate::stats::{GatewayStats, count};
 
-/// hyper panics when it is told to make do with less.
+/// hyper refuses to make do with less.
 const HEADER_BYTES_MIN: usize = 8 << 10;
 /// Pause after a failed accept: it fails for lack of file descriptors, which only time gives back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -139,11 +139,13 @@ async fn connection(stream: TcpStream, handler: Arc<Handler>, mut stopping: watc
     let mut http = http1::Builder::new();
     // A client that closes its sending side counts as gone: hyper then drops what is under way.
     // Answers are small frames, which cost less to copy together than to write as three parts each.
+    let header_bytes_max = config.header_bytes_max.max(HEADER_BYTES_MIN);
     http.half_close(false)
         .writev(false)
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_read_timeout)
-        .max_buf_size(config.header_bytes_max.max(HEADER_BYTES_MIN));
+        .max_header_size(header_bytes_max)
+        .max_buf_size(header_bytes_max);
     let answering = Arc::clone(&handler);
     let service = service_fn(move |request| {
         let handler = Arc::clone(&answering);

@@ -150,3 +150,18 @@ async fn an_engine_that_speaks_no_http_is_a_failure() {
     assert_error(&client.read_all().await, 502, "engine_closed");
     world.settled((0, 1, 0, 0)).await;
 }
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_one_to_end() {
+    let config = GatewayConfig { connections_max: 1, ..GatewayConfig::default() };
+    let (world, mut engine) = world(config).await;
+    let first = world.post("").await;
+    let seen = engine.request().await;
+    let second = world.post("").await;
+    assert!(engine.is_idle());
+    seen.answer(200, "{}");
+    assert_status(&first.read_all().await, 200);
+    engine.request().await.answer(200, "{}");
+    assert_status(&second.read_all().await, 200);
+    assert_eq!(world.stats.totals().connections, 2);
+}

@@ -1,7 +1,19 @@
 //! What is sent to a second engine, and what never is.
 
-use crate::common::{Engine, Seen, World, assert_error, assert_status};
+use crate::common::{Engine, Seen, World, assert_error, assert_status, in_time, until};
 use preheat_gateway::GatewayConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const FINE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+
+/// Reads one request from a raw connection.
+async fn read_request(stream: &mut TcpStream) {
+    let mut read = Vec::new();
+    while !read.ends_with(b"}") {
+        assert!(in_time(stream.read_buf(&mut read)).await.unwrap() > 0, "closed");
+    }
+}
 
 /// The engine that gets the next request, first.
 async fn whoever<'a>(one: &'a mut Engine, two: &'a mut Engine) -> (Seen, &'a mut Engine) {
@@ -39,7 +51,7 @@ async fn the_only_engine_refuses_and_the_request_is_held_for_the_next() {
     .await;
     world.route("m", &[dead]);
     let client = world.post("").await;
-    crate::common::until(|| world.totals().held == 1).await;
+    until(|| world.totals().held == 1).await;
     let mut next = Engine::start().await;
     world.route("m", &[dead, next.address]);
     next.request().await.answer(200, "{}");
@@ -58,11 +70,10 @@ async fn a_backend_set_aside_is_tried_again_after_a_while() {
     world.route("m", &[address]);
     let client = world.post("").await;
     // More refusals than a request that is not held would be allowed.
-    crate::common::until(|| world.stats.totals().retries_connect > 5).await;
-    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-    let (mut stream, _) = crate::common::in_time(listener.accept()).await.unwrap();
-    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-    tokio::io::AsyncWriteExt::write_all(&mut stream, answer.as_bytes()).await.unwrap();
+    until(|| world.stats.totals().retries_connect > 5).await;
+    let listener = TcpListener::bind(address).await.unwrap();
+    let (mut stream, _) = in_time(listener.accept()).await.unwrap();
+    stream.write_all(FINE).await.unwrap();
     assert_status(&client.read_all().await, 200);
     world.settled((1, 0, 0, 0)).await;
 }
@@ -164,4 +175,52 @@ async fn a_lone_engines_503_is_the_clients() {
     engine.request().await.answer(503, "loading");
     assert_status(&client.read_all().await, 503);
     world.settled((0, 0, 1, 0)).await;
+}
+
+#[tokio::test]
+async fn connections_are_used_again_until_the_engine_closes_them() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let mut world = World::start(GatewayConfig::default()).await;
+    world.route("m", &[listener.local_addr().unwrap()]);
+    let mut client = world.post("").await;
+    let (mut stream, _) = in_time(listener.accept()).await.unwrap();
+    read_request(&mut stream).await;
+    stream.write_all(FINE).await.unwrap();
+    client.read_until("{}").await;
+
+    let mut client = world.post("").await;
+    read_request(&mut stream).await;
+    stream.write_all(FINE).await.unwrap();
+    client.read_until("{}").await;
+
+    drop(stream);
+    let mut client = world.post("").await;
+    let (mut stream, _) = in_time(listener.accept()).await.unwrap();
+    read_request(&mut stream).await;
+    stream.write_all(FINE).await.unwrap();
+    client.read_until("{}").await;
+    world.settled((3, 0, 0, 0)).await;
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_breaks_is_replaced_by_a_new_one() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let mut world = World::start(GatewayConfig::default()).await;
+    world.route("m", &[listener.local_addr().unwrap()]);
+    let mut client = world.post("").await;
+    let (mut stream, _) = in_time(listener.accept()).await.unwrap();
+    read_request(&mut stream).await;
+    stream.write_all(FINE).await.unwrap();
+    client.read_until("{}").await;
+
+    // Closed while the next request is already on its way, as an engine's keep-alive timer may do.
+    let mut client = world.post("").await;
+    read_request(&mut stream).await;
+    drop(stream);
+    let (mut stream, _) = in_time(listener.accept()).await.unwrap();
+    read_request(&mut stream).await;
+    stream.write_all(FINE).await.unwrap();
+    client.read_until("{}").await;
+    world.settled((2, 0, 0, 0)).await;
+    assert_eq!(world.stats.totals().retries_closed, 1);
 }
