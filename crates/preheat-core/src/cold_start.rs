@@ -19,7 +19,7 @@ const WAKE_PRIOR: Duration = Duration::from_secs(5);
 
 /// Follows every replica's way to ready, and learns from those that arrived.
 pub(crate) fn remember(memory: &mut Memory, observation: &Observation) {
-    let exists = |id: &ReplicaId| observation.replicas.iter().any(|r| r.id == *id);
+    let exists = |id: &ReplicaId| observation.replicas.binary_search_by_key(id, |r| r.id).is_ok();
     memory.replicas.retain(|id, _| exists(id));
     for replica in &observation.replicas {
         let fresh = ReplicaMemory {

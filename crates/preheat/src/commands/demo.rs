@@ -8,10 +8,15 @@ mod preheat_process;
 mod stage;
 mod summary;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use preheat_api::journal::EntryBody;
+use preheat_api::status::PoolStatus;
+use preheat_core::Instant;
 use preheat_load::{LoadConfig, LoadProgress, LoadReport, Target};
+use preheat_runtime::journal::{JournalReader, Selection, StoredEntry};
 use tokio::sync::watch;
 
 use self::preheat_process::PreheatProcess;
@@ -68,7 +73,7 @@ async fn play(
 ) -> anyhow::Result<Option<LoadReport>> {
     let mut stop = std::pin::pin!(stop);
     let admin = AdminClient::new(stage.admin);
-    let mut watcher = Watcher::new(line);
+    let mut watcher = Watcher::new(line, stage);
     loop {
         tokio::select! {
             () = &mut stop => return Ok(None),
@@ -106,29 +111,31 @@ async fn play(
     }
 }
 
-/// Draws what is happening, and prints a line for each change.
+/// Draws what is happening, and prints a line for each thing that was decided.
 struct Watcher<'a> {
     line: &'a mut Line,
-    shown: Option<String>,
+    journal: PathBuf,
+    after_seq: u64,
+    /// Model time at which the traffic began.
+    traffic_since: Option<Instant>,
 }
 
 impl<'a> Watcher<'a> {
-    fn new(line: &'a mut Line) -> Self {
-        Self { line, shown: None }
+    fn new(line: &'a mut Line, stage: &Stage) -> Self {
+        let journal = stage.journal();
+        Self { line, journal, after_seq: 0, traffic_since: None }
     }
 
     /// How many replicas are ready, when preheat answers.
     async fn look(&mut self, admin: &AdminClient, progress: Option<&LoadProgress>) -> Option<u32> {
         let status = admin.status().await.ok()?;
         let pool = status.pools.first()?;
-        let elapsed = progress.map_or(0.0, |progress| progress.elapsed_s);
-        let counts = (pool.ready, pool.starting, pool.draining, pool.desired);
-        let change = format!("{counts:?}");
-        if self.shown.as_ref() != Some(&change) {
-            self.shown = Some(change);
-            let text = format!("{:>7}  {}", clock(elapsed), view::pool_line(pool));
-            self.line.print(&text);
+        if let Some(progress) = progress {
+            let elapsed = Duration::from_secs_f64(progress.elapsed_s);
+            self.traffic_since.get_or_insert(status.clock.now.saturating_sub(elapsed));
         }
+        // The journal is written a moment later, and is missing at first.
+        let _shown = self.print_decisions(pool);
         let mut drawn = view::picture(pool);
         if let Some(progress) = progress {
             drawn.push_str(&super::load::progress_text(progress));
@@ -136,11 +143,30 @@ impl<'a> Watcher<'a> {
         self.line.draw(drawn.trim_end());
         Some(pool.ready)
     }
+
+    fn print_decisions(&mut self, pool: &PoolStatus) -> anyhow::Result<()> {
+        let reader = JournalReader::open_read_only(&self.journal)?;
+        let selection = Selection { after_seq: self.after_seq, ..Selection::default() };
+        for stored in reader.entries(selection) {
+            let StoredEntry { seq, entry } = stored?;
+            self.after_seq = seq;
+            let EntryBody::Decided(tick) = &entry.body else { continue };
+            if tick.plan.actions.is_empty() {
+                continue;
+            }
+            let begun = self.traffic_since.unwrap_or(entry.at);
+            let at = clock(entry.at.since(begun).as_secs());
+            let headline = words::headline(&tick.plan, &tick.explanation);
+            let starting = pool.starting;
+            self.line
+                .print(&format!("{at:>6}  {headline} ({} ready, {starting} starting)", pool.ready));
+        }
+        Ok(())
+    }
 }
 
 /// Model time as minutes and seconds.
-fn clock(seconds: f64) -> String {
-    let seconds = seconds as u64;
+fn clock(seconds: u64) -> String {
     format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 

@@ -9,13 +9,14 @@ use anyhow::Context;
 
 use super::DemoArgs;
 use crate::commands::PROFILE_DEFAULT;
+use crate::commands::why::JOURNAL_FILE;
 
 /// The model's name.
 pub(super) const MODEL: &str = "qwen-27b";
 /// Replicas that are there before traffic comes.
-pub(super) const REPLICAS_MIN: u32 = 2;
-/// Where in the trace the demo begins: the first code burst comes a few minutes later.
-pub(super) const TRACE_FROM: Duration = Duration::ZERO;
+pub(super) const REPLICAS_MIN: u32 = 3;
+/// Where in the trace the demo begins: the first burst of code comes three minutes later.
+pub(super) const TRACE_FROM: Duration = Duration::from_secs(6 * 60);
 /// Makes Azure's two services need two to seven replicas.
 pub(super) const RATE_SCALE: f64 = 1.0;
 
@@ -50,6 +51,10 @@ impl Stage {
         fs::write(&config_file, config).with_context(|| format!("can't write into {shown}"))?;
         let log_file = state_dir.join("preheat.log");
         Ok(Self { state_dir, config_file, log_file, gateway, admin })
+    }
+
+    pub(super) fn journal(&self) -> PathBuf {
+        self.state_dir.join(JOURNAL_FILE)
     }
 
     pub(super) fn gateway_url(&self) -> String {

@@ -5,7 +5,6 @@ use preheat_runtime::journal::{JournalReader, tally};
 use serde::Serialize;
 
 use super::{DemoArgs, Stage};
-use crate::commands::why::JOURNAL_FILE;
 use crate::failure::Answer;
 
 /// The last line of `preheat demo --json`. The names are stable.
@@ -32,7 +31,7 @@ struct Ttft {
 }
 
 pub(super) fn print(args: &DemoArgs, stage: &Stage, report: &LoadReport) -> anyhow::Result<Answer> {
-    let journal = stage.state_dir.join(JOURNAL_FILE);
+    let journal = stage.journal();
     let reader = JournalReader::open_read_only(&journal)?;
     let totals = tally(&reader, "chat", 1)?;
     let summary = Summary {
