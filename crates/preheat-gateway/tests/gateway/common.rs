@@ -24,7 +24,7 @@ use preheat_runtime::routing::{
 };
 use preheat_runtime::traffic_meter::{PoolMeter, PoolTotals};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -146,7 +146,6 @@ impl Seen {
 pub(crate) struct Engine {
     pub(crate) address: SocketAddr,
     seen: mpsc::UnboundedReceiver<Seen>,
-    accepting: JoinHandle<()>,
 }
 
 impl Engine {
@@ -154,7 +153,7 @@ impl Engine {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (tell, seen) = mpsc::unbounded_channel();
-        let accepting = tokio::spawn(async move {
+        tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let tell = tell.clone();
@@ -162,7 +161,7 @@ impl Engine {
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
-        Self { address, seen, accepting }
+        Self { address, seen }
     }
 
     /// The next request that comes here.
@@ -173,13 +172,14 @@ impl Engine {
     pub(crate) fn is_idle(&mut self) -> bool {
         self.seen.try_recv().is_err()
     }
+}
 
-    /// From here on connections are refused.
-    pub(crate) async fn stop(self) -> SocketAddr {
-        self.accepting.abort();
-        let _ = self.accepting.await;
-        self.address
-    }
+/// A port that is taken, so that nobody else gets it, and where connections are refused.
+pub(crate) fn dead_port() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 async fn engine_answers(

@@ -1,6 +1,6 @@
 //! What is sent to a second engine, and what never is.
 
-use crate::common::{Engine, Seen, World, assert_error, assert_status, in_time, until};
+use crate::common::{Engine, Seen, World, assert_error, assert_status, dead_port, in_time, until};
 use preheat_gateway::GatewayConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,7 +25,7 @@ async fn whoever<'a>(one: &'a mut Engine, two: &'a mut Engine) -> (Seen, &'a mut
 
 #[tokio::test]
 async fn a_refused_connection_goes_elsewhere_and_the_backend_is_set_aside() {
-    let (dead, mut alive) = (Engine::start().await.stop().await, Engine::start().await);
+    let ((_socket, dead), mut alive) = (dead_port(), Engine::start().await);
     let mut world = World::start(GatewayConfig {
         aside: std::time::Duration::from_secs(3600),
         ..GatewayConfig::default()
@@ -43,7 +43,7 @@ async fn a_refused_connection_goes_elsewhere_and_the_backend_is_set_aside() {
 
 #[tokio::test]
 async fn the_only_engine_refuses_and_the_request_is_held_for_the_next() {
-    let dead = Engine::start().await.stop().await;
+    let (_socket, dead) = dead_port();
     let mut world = World::start(GatewayConfig {
         aside: std::time::Duration::from_secs(3600),
         ..GatewayConfig::default()
@@ -61,7 +61,7 @@ async fn the_only_engine_refuses_and_the_request_is_held_for_the_next() {
 
 #[tokio::test]
 async fn a_backend_set_aside_is_tried_again_after_a_while() {
-    let address = Engine::start().await.stop().await;
+    let (socket, address) = dead_port();
     let mut world = World::start(GatewayConfig {
         aside: std::time::Duration::from_millis(1),
         ..GatewayConfig::default()
@@ -71,7 +71,7 @@ async fn a_backend_set_aside_is_tried_again_after_a_while() {
     let client = world.post("").await;
     // More refusals than a request that is not held would be allowed.
     until(|| world.stats.totals().retries_connect > 5).await;
-    let listener = TcpListener::bind(address).await.unwrap();
+    let listener = socket.listen(8).unwrap();
     let (mut stream, _) = in_time(listener.accept()).await.unwrap();
     stream.write_all(FINE).await.unwrap();
     assert_status(&client.read_all().await, 200);
