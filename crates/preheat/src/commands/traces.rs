@@ -39,15 +39,13 @@ pub(crate) fn prepare(
         ..Shaping::default()
     };
     if request.name == MIX {
-        EmbeddedTrace::ALL.into_iter().for_each(|of| note(attribution(of)));
-        let conversation = embedded(EmbeddedTrace::AzureConversation, request.seed);
+        let conversation = azure(EmbeddedTrace::AzureConversation, request.seed, &mut note)?;
         let mut requests = conversation.scaled(MIX_CONVERSATION_SCALE, request.seed)?.requests;
-        requests.extend(embedded(EmbeddedTrace::AzureCode, request.seed).requests);
+        requests.extend(azure(EmbeddedTrace::AzureCode, request.seed, &mut note)?.requests);
         return Ok(Trace::new(requests).shaped(&shaping)?);
     }
     if let Some(of) = EmbeddedTrace::from_name(request.name) {
-        note(attribution(of));
-        return Ok(embedded(of, request.seed).shaped(&shaping)?);
+        return Ok(azure(of, request.seed, &mut note)?.shaped(&shaping)?);
     }
     let format = request.format.map(format).transpose()?;
     let path = Path::new(request.name);
@@ -67,8 +65,22 @@ pub(crate) fn prepare(
     Ok(recording.into_trace(&shaping)?)
 }
 
-fn attribution(of: EmbeddedTrace) -> String {
-    format!("{}: redrawn from figures. {}", of.name(), of.attribution())
+/// Folder of whole traces, where there is one: beside a checkout.
+const WHOLE_TRACES: &str = "../shared/traces";
+
+/// One of Azure's traces: whole where its file is at hand, else redrawn from embedded figures.
+fn azure(of: EmbeddedTrace, seed: u64, note: &mut impl FnMut(String)) -> anyhow::Result<Trace> {
+    let file = match of {
+        EmbeddedTrace::AzureConversation => "azure_conv_2023.csv.gz",
+        EmbeddedTrace::AzureCode => "azure_code_2023.csv",
+    };
+    let path = Path::new(WHOLE_TRACES).join(file);
+    if path.exists() {
+        note(format!("{}: {}", of.name(), path.display()));
+        return Ok(read_file(&path, None)?.into_trace(&Shaping::default())?);
+    }
+    note(format!("{}: redrawn from figures. {}", of.name(), of.attribution()));
+    Ok(embedded(of, seed))
 }
 
 fn format(name: &str) -> anyhow::Result<Format> {
