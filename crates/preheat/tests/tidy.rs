@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("preheat-engine", &["preheat-core"]),
     ("preheat-traffic", &[]),
     ("preheat-runtime", &["preheat-api", "preheat-core"]),
+    ("preheat-sim", &["preheat-engine", "preheat-traffic", "preheat-core"]),
     ("preheat-load", &["preheat-traffic"]),
     ("preheat-gateway", &["preheat-runtime", "preheat-core"]),
     ("preheat-local", &["preheat-runtime", "preheat-api", "preheat-core"]),
@@ -22,7 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Crates that the pure ones must never see.
 const SHELL_ONLY: &[&str] = &["tokio", "hyper", "axum", "tracing", "rusqlite", "nix"];
-const PURE: &[&str] = &["preheat-core", "preheat-engine", "preheat-traffic", "preheat-api"];
+const PURE: &[&str] = &["preheat-sim", "preheat-core", "preheat-engine", "preheat-traffic", "preheat-api"];
 
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
