@@ -13,17 +13,16 @@ pub(crate) enum Answer {
     No,
 }
 
-/// An error with advice. Wrap one around any error to add what to do next.
+/// What [`hinted`] makes.
 #[derive(Debug)]
-pub(crate) struct Hinted {
+struct Hinted {
     message: String,
     hint: String,
 }
 
-impl Hinted {
-    pub(crate) fn new(message: impl fmt::Display, hint: impl Into<String>) -> anyhow::Error {
-        anyhow::Error::new(Self { message: message.to_string(), hint: hint.into() })
-    }
+/// An error with advice on what to do next.
+pub(crate) fn hinted(message: impl fmt::Display, hint: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::new(Hinted { message: message.to_string(), hint: hint.into() })
 }
 
 impl fmt::Display for Hinted {

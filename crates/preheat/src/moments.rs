@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use preheat_core::Instant;
 
-use crate::failure::Hinted;
+use crate::failure::hinted;
 
 /// `2026-11-24 09:07:12`.
 pub(crate) fn shown(at: Instant) -> String {
@@ -46,7 +46,7 @@ fn instant(timestamp: Timestamp) -> Option<Instant> {
 }
 
 fn unreadable(text: &str) -> anyhow::Error {
-    Hinted::new(
+    hinted(
         format!("{text:?} is no moment"),
         "write it like 2026-11-24T09:07:00Z, 2026-11-24 09:07, 09:07, or as an age: 5m",
     )

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Answer> {
     line.print(&stage.introduction(args, trace.requests.len()));
     super::runtime()?.block_on(async {
         let stop = super::up::stop_signal()?;
-        let mut preheat = PreheatProcess::start(&stage).await?;
+        let mut preheat = PreheatProcess::start(&stage)?;
         let played = play(args, &stage, &mut preheat, trace, &mut line, stop).await;
         // Whatever happened, no process stays behind.
         line.draw("stopping: draining the engines …");
@@ -101,7 +101,7 @@ async fn play(
                 let _nobody_listens = cancel.send(true);
             }
             () = tokio::time::sleep(LOOK_INTERVAL) => {
-                if preheat.restart_if_gone(stage).await? {
+                if preheat.restart_if_gone(stage)? {
                     watcher.line.print("preheat was killed; a new one adopts the engines");
                 }
                 let now = *seen.borrow();

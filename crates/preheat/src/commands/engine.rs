@@ -14,7 +14,7 @@ use preheat_engine::{
 use preheat_runtime::clock::{Clock, ClockAnchor, TimeScale};
 
 use crate::cli::EngineArgs;
-use crate::failure::{Answer, Hinted};
+use crate::failure::{Answer, hinted};
 
 pub(crate) fn run(args: EngineArgs) -> anyhow::Result<Answer> {
     let anchor = args.clock_anchor.as_deref().map(parse_anchor).transpose()?;
@@ -47,7 +47,7 @@ fn options(args: EngineArgs) -> anyhow::Result<EmulatorOptions> {
     options.model_names.append(&mut names);
     if let Some(seqs) = args.max_num_seqs {
         options.engine.max_num_seqs = Concurrency::new(seqs)
-            .ok_or_else(|| Hinted::new("--max-num-seqs is 0", "give at least 1"))?;
+            .ok_or_else(|| hinted("--max-num-seqs is 0", "give at least 1"))?;
     }
     if let Some(tokens) = args.max_num_batched_tokens {
         options.engine.max_num_batched_tokens = tokens;
@@ -86,7 +86,7 @@ fn startup(
     };
     let p90 = p90.unwrap_or(p50);
     spread(p50, p90).ok_or_else(|| {
-        Hinted::new(
+        hinted(
             format!("--cold-start-p90 is {p90:?}, and the median is {p50:?}"),
             "give a 90th percentile of at least the median",
         )

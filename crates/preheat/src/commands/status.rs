@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::admin_client::AdminClient;
 use crate::cli::StatusArgs;
-use crate::failure::{Answer, Hinted};
+use crate::failure::{Answer, hinted};
 use crate::terminal::Line;
 use crate::view;
 
@@ -55,7 +55,7 @@ async fn look(
     args: &StatusArgs,
 ) -> anyhow::Result<preheat_api::status::Status> {
     client.status().await.map_err(|error| {
-        Hinted::new(
+        hinted(
             format!("no preheat answers at {}: {error:#}", args.admin),
             "is `preheat up` running? its configuration's admin.listen says where it answers; \
              pass that with --admin",

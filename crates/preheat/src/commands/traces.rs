@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use preheat_traffic::{EmbeddedTrace, Format, Shaping, Trace, Traffic, embedded, read_file};
 
-use crate::failure::Hinted;
+use crate::failure::hinted;
 
 /// Name of both of Azure's services on one model: chats, and code completions that come in bursts.
 pub(crate) const MIX: &str = "azure-mix";
@@ -53,7 +53,7 @@ pub(crate) fn prepare(
         let known: Vec<&str> = EmbeddedTrace::ALL.iter().map(|of| of.name()).collect();
         let message = format!("there is no trace {:?}", request.name);
         let hint = format!("give a file, or an embedded trace: {}, {MIX}", known.join(", "));
-        return Err(Hinted::new(message, hint));
+        return Err(hinted(message, hint));
     }
     let recording = read_file(path, format).context("the trace can't be used")?;
     for found in &recording.notes {
@@ -87,6 +87,6 @@ fn format(name: &str) -> anyhow::Result<Format> {
     Format::from_name(name).ok_or_else(|| {
         let known: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
         let hint = format!("use one of {}", known.join(", "));
-        Hinted::new(format!("there is no trace format {name:?}"), hint)
+        hinted(format!("there is no trace format {name:?}"), hint)
     })
 }

@@ -28,11 +28,11 @@ use self::pool_loop::PoolLoop;
 use self::status_source::StatusParts;
 use super::why::JOURNAL_FILE;
 use crate::cli::UpArgs;
-use crate::failure::{Answer, Hinted};
+use crate::failure::{Answer, hinted};
 
 pub(crate) fn run(args: &UpArgs) -> anyhow::Result<Answer> {
     let config = LocalConfig::read(&args.config).map_err(|error| match error.hint() {
-        Some(hint) => Hinted::new(error, hint),
+        Some(hint) => hinted(error, hint),
         None => error.into(),
     })?;
     if args.check {
@@ -94,7 +94,7 @@ async fn stdin_ended() {
 async fn up(config: LocalConfig, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let state = StateDir::open(&config.state_dir).map_err(|error| {
         let hint = error.hint();
-        Hinted::new(error, hint)
+        hinted(error, hint)
     })?;
     let gateway_listener = bind("gateway.listen", config.gateway.listen).await?;
     let admin = Admin::bind(config.admin_listen)
@@ -157,7 +157,7 @@ fn cannot_bind(key: &str, address: SocketAddr, error: &io::Error) -> anyhow::Err
     } else {
         format!("choose an address of this machine with `{key}`")
     };
-    Hinted::new(format!("can't listen on {address}: {error}"), hint)
+    hinted(format!("can't listen on {address}: {error}"), hint)
 }
 
 /// Longest drain over all pools, in model time.

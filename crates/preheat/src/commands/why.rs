@@ -8,7 +8,7 @@ use preheat_core::Instant;
 use preheat_runtime::journal::{JournalReader, Selection, StoredEntry};
 
 use crate::cli::WhyArgs;
-use crate::failure::{Answer, Hinted};
+use crate::failure::{Answer, hinted};
 use crate::{moments, words};
 
 /// File name of the journal in a state directory.
@@ -41,7 +41,7 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<JournalReader> {
     JournalReader::open_read_only(file).map_err(|error| {
         let hint = error.hint();
         match hint {
-            Some(hint) => Hinted::new(error, hint),
+            Some(hint) => hinted(error, hint),
             None => error.into(),
         }
     })
@@ -53,7 +53,7 @@ pub(crate) fn pools(reader: &JournalReader, pool: Option<&str>) -> anyhow::Resul
     match pool {
         None => Ok(all),
         Some(pool) if all.iter().any(|name| name == pool) => Ok(vec![pool.to_owned()]),
-        Some(pool) => Err(Hinted::new(
+        Some(pool) => Err(hinted(
             format!("the journal has no pool {pool:?}"),
             format!("it has: {}", all.join(", ")),
         )),
@@ -75,7 +75,7 @@ fn at(
         found = Some(entry?);
     }
     found.map(|entry| vec![entry]).ok_or_else(|| {
-        Hinted::new(
+        hinted(
             format!("the journal of {pool} has nothing as early as {}", moments::shown(moment)),
             format!("its last tick is at {}", moments::shown(last.entry.at)),
         )

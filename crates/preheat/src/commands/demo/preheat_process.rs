@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use tokio::process::{Child, Command};
 
 use super::stage::Stage;
-use crate::failure::Hinted;
+use crate::failure::hinted;
 
 /// Longest wait for its end, in wall time: its own limits are shorter.
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -26,7 +26,7 @@ pub(super) struct PreheatProcess {
 }
 
 impl PreheatProcess {
-    pub(super) async fn start(stage: &Stage) -> anyhow::Result<Self> {
+    pub(super) fn start(stage: &Stage) -> anyhow::Result<Self> {
         let child = spawn(stage)?;
         Ok(Self { child, restarts: 0, log: stage.log_file.display().to_string() })
     }
@@ -40,7 +40,7 @@ impl PreheatProcess {
     }
 
     /// Starts it again if it was killed; one that ended by itself is an error.
-    pub(super) async fn restart_if_gone(&mut self, stage: &Stage) -> anyhow::Result<bool> {
+    pub(super) fn restart_if_gone(&mut self, stage: &Stage) -> anyhow::Result<bool> {
         let Some(status) = self.child.try_wait()? else { return Ok(false) };
         if status.code().is_some() || self.restarts >= RESTARTS_MAX {
             return Err(self.ended(status));
@@ -64,7 +64,7 @@ impl PreheatProcess {
 
     fn ended(&self, status: std::process::ExitStatus) -> anyhow::Error {
         let message = format!("preheat up ended by itself ({status})");
-        Hinted::new(message, format!("its log says why: {}", self.log))
+        hinted(message, format!("its log says why: {}", self.log))
     }
 }
 
