@@ -2,4 +2,5 @@
 //!
 //! **Invariant:** nothing here is async, reads a clock, or does I/O; equal inputs give equal bytes.
 
+pub mod scaler;
 pub mod view;
