@@ -234,7 +234,8 @@ impl Forwarder {
                     self.sweep(&routes.borrow());
                 }
                 () = self.hold.wake.notified() => {}
-                () = self.clock.sleep_until(aside_ends.unwrap_or(now)), if aside_ends.is_some() => {}
+                () = self.clock.sleep_until(aside_ends.unwrap_or(now)),
+                    if aside_ends.is_some() => {}
                 _ = sweep.tick() => self.sweep(&table),
             }
         }

@@ -56,12 +56,12 @@ fn reason(explanation: &Explanation) -> String {
     let supply = explanation.supply.ready.0 + explanation.supply.starting.0;
     let target = explanation.target;
     match explanation.reason {
-        Reason::Steady => format!("{supply} are there or on their way, as many as needed"),
+        Reason::Steady => format!("{supply} ready or on the way, as many as needed"),
         Reason::DemandAbovePlan => {
-            format!("the load needs {target}, and {supply} are there or on their way")
+            format!("the load needs {target}, and {supply} are ready or on the way")
         }
         Reason::Burst => format!(
-            "a burst of {} against {} before needs {target}, and {supply} are there or on their way",
+            "a burst of {} against {} before needs {target}, and {supply} are ready or on the way",
             rate(explanation.demand.arrival_rate_burst.get()),
             rate(explanation.demand.arrival_rate.get()),
         ),
