@@ -57,8 +57,8 @@ fn kv_bound(memory: &Memory, kv_tokens: u64) -> Option<Concurrency> {
         return None;
     }
     let tokens_per_request = (work.prompt_tokens + work.generation_tokens) / work.requests;
-    let slots = kv_tokens as f64 / tokens_per_request.max(1.0);
-    Some(Concurrency::new(slots as u32).unwrap_or(slots(1)))
+    let fit = kv_tokens as f64 / tokens_per_request.max(1.0);
+    Some(Concurrency::new(fit as u32).unwrap_or(slots(1)))
 }
 
 #[cfg(test)]
