@@ -38,6 +38,7 @@ pub(crate) fn prepare(
         seed: request.seed,
         ..Shaping::default()
     };
+    let format = request.format.map(format).transpose()?;
     if request.name == MIX {
         let conversation = azure(EmbeddedTrace::AzureConversation, request.seed, &mut note)?;
         let mut requests = conversation.scaled(MIX_CONVERSATION_SCALE, request.seed)?.requests;
@@ -47,7 +48,6 @@ pub(crate) fn prepare(
     if let Some(of) = EmbeddedTrace::from_name(request.name) {
         return Ok(azure(of, request.seed, &mut note)?.shaped(&shaping)?);
     }
-    let format = request.format.map(format).transpose()?;
     let path = Path::new(request.name);
     if !path.exists() {
         let known: Vec<&str> = EmbeddedTrace::ALL.iter().map(|of| of.name()).collect();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use preheat_api::config::LocalConfig;
+use preheat_api::config::{Launch, LocalConfig};
 use preheat_core::Memory;
 use preheat_gateway::{Gateway, GatewayConfig};
 use preheat_local::{LocalWorld, ShutdownMode, StateDir, WorldOptions};
@@ -35,6 +35,7 @@ pub(crate) fn run(args: &UpArgs) -> anyhow::Result<Answer> {
         Some(hint) => hinted(error, hint),
         None => error.into(),
     })?;
+    check_profiles(&config)?;
     if args.check {
         super::print(&format!("{} is fine\n", args.config.display()))?;
         return Ok(Answer::Yes);
@@ -63,6 +64,18 @@ pub(crate) fn run(args: &UpArgs) -> anyhow::Result<Answer> {
         up(config, stop).await?;
         Ok(Answer::Yes)
     })
+}
+
+/// The configuration doesn't know which profiles there are; an engine that ends for want of one
+/// would be started for ever.
+fn check_profiles(config: &LocalConfig) -> anyhow::Result<()> {
+    for pool in &config.pools {
+        if let Launch::Emulated(emulated) = &pool.engine.launch {
+            preheat_emulator::find_profile(&emulated.profile)
+                .with_context(|| format!("pool {} can't be run", pool.name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Resolves at SIGTERM or SIGINT.
