@@ -236,3 +236,57 @@ pub struct Observation {
     /// Replicas that could still be placed now (GPU slots, quota); absent when nobody knows.
     pub replicas_placeable: Option<u32>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STALENESS_MAX: Duration = Duration::from_secs(15);
+
+    /// Each source is `(requests, age in seconds)`, or absent.
+    #[track_caller]
+    fn check(
+        in_flight: Option<(u32, u64)>,
+        queue_depth: Option<(u32, u64)>,
+        outstanding: Option<(u32, u64)>,
+        expected: Option<u32>,
+    ) {
+        let now = Instant::ORIGIN.saturating_add(Duration::from_secs(1000));
+        let sample = |source: Option<(u32, u64)>| {
+            source.map(|(value, age)| {
+                Sample::new(value, now.saturating_sub(Duration::from_secs(age)))
+            })
+        };
+        let replica = ReplicaObservation {
+            id: ReplicaId(0),
+            phase: ReplicaPhase::Ready,
+            phase_since: Instant::ORIGIN,
+            start_ordered_at: Instant::ORIGIN,
+            restarts: 0,
+            in_flight: sample(in_flight),
+            queue_depth: sample(queue_depth),
+            kv_utilization: None,
+            max_num_seqs: None,
+            kv_capacity_tokens: None,
+            counters: None,
+            ttft: None,
+            itl: None,
+            outstanding: sample(outstanding),
+        };
+        assert_eq!(replica.requests_inside(now, STALENESS_MAX), expected);
+    }
+
+    #[test]
+    fn requests_inside_is_what_the_best_informed_source_says() {
+        check(Some((8, 1)), Some((3, 1)), None, Some(11));
+        // A sleeping vLLM shows nothing while requests hang in it: the gateway knows.
+        check(Some((0, 1)), Some((0, 1)), Some((2, 0)), Some(2));
+        // Other clients may go past the gateway.
+        check(Some((5, 1)), Some((0, 1)), Some((2, 0)), Some(5));
+        // Half an answer, an old one, and none are no answer.
+        check(Some((5, 1)), None, None, None);
+        check(Some((5, 16)), Some((0, 16)), None, None);
+        check(Some((5, 16)), Some((0, 16)), Some((0, 0)), Some(0));
+        check(None, None, None, None);
+    }
+}

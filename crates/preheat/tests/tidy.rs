@@ -23,7 +23,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Crates that the pure ones must never see.
 const SHELL_ONLY: &[&str] = &["tokio", "hyper", "axum", "tracing", "rusqlite", "nix"];
-const PURE: &[&str] = &["preheat-sim", "preheat-core", "preheat-engine", "preheat-traffic", "preheat-api"];
+const PURE: &[&str] =
+    &["preheat-sim", "preheat-core", "preheat-engine", "preheat-traffic", "preheat-api"];
 
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
