@@ -1,0 +1,62 @@
+//! preheat in the simulated world: the same `decide()` as in every other, on an observation that is
+//! built as a live world builds it.
+//!
+//! **Invariant:** every decision is checked, and an unsound one ends the run.
+
+use preheat_core::invariants::{self, Violation};
+use preheat_core::{Action, Instant, Memory, Observation, Policy, TickId, decide};
+
+/// preheat, deciding tick by tick.
+#[derive(Clone, Debug)]
+pub struct Preheat {
+    policy: Policy,
+    memory: Memory,
+    tick: TickId,
+}
+
+/// What one tick came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Decided {
+    pub(crate) desired: u32,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) next_tick_at: Instant,
+}
+
+impl Preheat {
+    /// preheat with nothing to remember.
+    pub fn new(policy: Policy) -> Self {
+        Self { policy, memory: Memory::default(), tick: TickId(0) }
+    }
+
+    /// Its name on the command line.
+    pub const fn name(&self) -> &'static str {
+        "preheat"
+    }
+
+    /// What it decides by.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What it remembers.
+    pub const fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    pub(crate) const fn tick(&self) -> TickId {
+        self.tick
+    }
+
+    pub(crate) fn decide(&mut self, observation: &Observation) -> Result<Decided, Violation> {
+        let decision = decide(&self.policy, &self.memory, observation);
+        invariants::check(&self.policy, &self.memory, observation, &decision)?;
+        self.memory = decision.memory;
+        self.tick = TickId(self.tick.0 + 1);
+        let plan = decision.plan;
+        Ok(Decided {
+            desired: plan.desired.0,
+            actions: plan.actions,
+            next_tick_at: plan.next_tick_at,
+        })
+    }
+}
