@@ -249,7 +249,9 @@ async fn a_command_that_is_not_there_is_shown_while_preheat_stays_up() {
     let admin = stage.admin().to_string();
     let shown = async || -> Option<Ran> {
         let ran = stage.run(&["status", "--admin", &admin]);
-        ran.stdout.contains("restarts").then_some(ran)
+        // The tick that counts it as starting comes a moment later.
+        let seen = ran.stdout.contains("restarts") && ran.stdout.contains("starting 1");
+        seen.then_some(ran)
     };
     let ran = eventually("a restart in the status", shown).await;
     assert!(ran.stdout.contains("command not found: `/nonexistent/engine`"), "{ran:?}");

@@ -19,9 +19,16 @@ const TIME_SCALE: &str = "50";
 /// Ten requests, one every two seconds of model time.
 const REQUESTS: usize = 10;
 
-/// A trace of [`REQUESTS`] requests: the n-th asks for n + 1 tokens.
+const TOKENS: usize = 20 * 55;
+
+const fn tokens(n: usize) -> usize {
+    20 * (n + 1)
+}
+
+/// A trace of [`REQUESTS`] requests: the n-th asks for 20 × (n + 1) tokens: more than
+/// an engine on a busy machine puts into one event.
 fn trace() -> String {
-    let rows = (0..REQUESTS).map(|n| format!("{}.5,{},{}\n", 2 * n, 100 + n, n + 1));
+    let rows = (0..REQUESTS).map(|n| format!("{}.5,{},{}\n", 2 * n, 100 + n, tokens(n)));
     format!("arrival_s,input_tokens,output_tokens\n{}", rows.collect::<String>())
 }
 
@@ -72,7 +79,7 @@ async fn a_report_has_all_its_fields() {
         ("errors", serde_json::json!({})),
         ("streams_cut", 0.into()),
         ("retries", 0.into()),
-        ("output_tokens", (1..=REQUESTS).sum::<usize>().into()),
+        ("output_tokens", TOKENS.into()),
         ("usage_missing", 0.into()),
         ("prompts_clipped", 0.into()),
         ("time_scale", 50.0.into()),
@@ -137,7 +144,7 @@ async fn gzip_and_other_formats_are_read_alike() {
     let gzip = stage.file("trace.csv.gz", gzip.finish().expect("memory takes it"));
     let mooncake: String = (0..REQUESTS)
         .map(|n| {
-            let (at, input, output) = (n * 2000 + 500, 100 + n, n + 1);
+            let (at, input, output) = (n * 2000 + 500, 100 + n, tokens(n));
             format!(
                 "{{\"timestamp\": {at}, \"input_length\": {input}, \"output_length\": {output}, \
                  \"hash_ids\": []}}\n"
@@ -146,7 +153,7 @@ async fn gzip_and_other_formats_are_read_alike() {
         .collect();
     let mooncake = stage.file("trace.jsonl", mooncake);
     let azure: String = (0..REQUESTS)
-        .map(|n| format!("2023-11-16 18:17:{:02}.5000000,{},{}\n", 2 * n, 100 + n, n + 1))
+        .map(|n| format!("2023-11-16 18:17:{:02}.5000000,{},{}\n", 2 * n, 100 + n, tokens(n)))
         .collect();
     let azure = stage.file("a.csv", format!("TIMESTAMP,ContextTokens,GeneratedTokens\n{azure}"));
     for (trace, more) in [
@@ -159,7 +166,7 @@ async fn gzip_and_other_formats_are_read_alike() {
         assert_eq!(ran.code, Some(0), "{ran:?}");
         let report = report(&ran);
         let counts = ["completed", "output_tokens"].map(|field| report[field].as_u64());
-        assert_eq!(counts, [Some(10), Some(55)], "{trace} {more:?}: {report}");
+        assert_eq!(counts, [Some(10), Some(TOKENS as u64)], "{trace} {more:?}: {report}");
     }
 }
 

@@ -5,8 +5,10 @@ use nix::sys::signal::Signal;
 use crate::common::http::{self, Ending};
 use crate::common::{MODEL, Stage};
 
-fn pool(replicas_min: u32) -> String {
-    format!("minReplicas: {replicas_min}, maxReplicas: 3, coldStart: {{p50: 10s, p90: 10s}}")
+/// As many replicas as this, and no more even where a busy machine makes a start overdue.
+fn pool(replicas: u32) -> String {
+    let cold_start = "coldStart: {p50: 10s, p90: 10s}";
+    format!("minReplicas: {replicas}, maxReplicas: {replicas}, {cold_start}")
 }
 
 #[tokio::test]

@@ -119,18 +119,15 @@ async fn metrics_that_cannot_be_read_stop_neither_serving_nor_growing() {
 async fn an_engine_that_falls_silent_while_it_drains_keeps_its_stream() {
     let stage = Stage::new();
     let pool = "minReplicas: 0, maxReplicas: 1, arrivalWindow: 10s, burstWindow: 5s, \
-                coldStart: {p50: 5s, p90: 5s}, \
+                coldStart: {p50: 5s, p90: 5s}, drainTimeout: 24h, \
                 behavior: {scaleDown: {stabilizationWindow: 10s}}";
     let mut up = stage.up(&stage.config(50.0, pool, "emulated: {}"));
     stage.status().await;
     let stream = http::stream(stage.gateway(), 5000).await.expect("a stream");
-    let engine = stage.ready(1).await[0].1;
+    let engine = stage.engines()[0];
     kill(engine, Signal::SIGSTOP);
-    let drains = |pool: &PoolStatus| {
-        let replica = pool.replicas.first()?;
-        (replica.phase == "draining" && replica.in_flight.is_none()).then_some(pool.totals.ticks)
-    };
-    let since = stage.pool("a blind drain", drains).await;
+    let drains = |pool: &PoolStatus| (pool.draining == 1).then_some(pool.totals.ticks);
+    let since = stage.pool("a drain", drains).await;
     let later = |pool: &PoolStatus| (pool.totals.ticks >= since + 20).then_some(pool.clone());
     let pool = stage.pool("forty seconds later", later).await;
     assert_eq!((pool.draining, pool.totals.stops), (1, 0), "a request is inside");
