@@ -21,13 +21,11 @@ pub(crate) struct Arrivals<I> {
     first: VecDeque<TraceRequest>,
     rest: I,
     next: Option<TraceRequest>,
-    before: Duration,
 }
 
 impl<I: Iterator<Item = TraceRequest>> Arrivals<I> {
     pub(crate) fn new(rest: I) -> Self {
-        let mut arrivals =
-            Self { first: VecDeque::new(), rest, next: None, before: Duration::ZERO };
+        let mut arrivals = Self { first: VecDeque::new(), rest, next: None };
         arrivals.next = arrivals.rest.next();
         arrivals
     }
@@ -60,16 +58,17 @@ impl<I: Iterator<Item = TraceRequest>> Arrivals<I> {
         self.next.as_ref().map_or(NEVER, |next| Instant::ORIGIN.saturating_add(next.arrival))
     }
 
-    /// Takes it.
+    /// Takes it, and looks at the one after it.
     pub(crate) fn take(&mut self) -> Result<Option<TraceRequest>, SimulationError> {
         let Some(request) = self.next else { return Ok(None) };
-        if request.arrival < self.before {
-            let at = |arrival| Instant::ORIGIN.saturating_add(arrival);
-            let (at, before) = (at(request.arrival), at(self.before));
-            return Err(SimulationError::TraceUnsorted { at, before });
-        }
-        self.before = request.arrival;
         self.next = self.first.pop_front().or_else(|| self.rest.next());
-        Ok(Some(request))
+        match &self.next {
+            Some(next) if next.arrival < request.arrival => {
+                let at = |arrival| Instant::ORIGIN.saturating_add(arrival);
+                let (at, before) = (at(next.arrival), at(request.arrival));
+                Err(SimulationError::TraceUnsorted { at, before })
+            }
+            Some(_) | None => Ok(Some(request)),
+        }
     }
 }

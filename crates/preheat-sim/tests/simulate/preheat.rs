@@ -1,0 +1,98 @@
+//! preheat in the simulated world.
+
+use preheat_core::{Policy, PolicySpec, Probability, ReplicaCount};
+use preheat_sim::faults::{Crash, Window};
+use preheat_sim::preheat_policy::Preheat;
+use preheat_sim::report::RunReport;
+use preheat_sim::run::{ReplicasInitial, Simulation, SimulationConfig};
+use preheat_traffic::TraceRequest;
+
+use crate::common::{at, config, poisson, secs};
+
+fn preheat(change: impl FnOnce(&mut PolicySpec)) -> Preheat {
+    let mut spec = PolicySpec { replicas_max: ReplicaCount(20), ..PolicySpec::default() };
+    change(&mut spec);
+    Preheat::new(Policy::try_from(spec).unwrap())
+}
+
+fn run(config: SimulationConfig, trace: &[TraceRequest], mut preheat: Preheat) -> RunReport {
+    let config = SimulationConfig { series: true, ..config };
+    let simulation = Simulation::new(config).unwrap();
+    simulation.run_preheat(trace.iter().copied(), &mut preheat).unwrap()
+}
+
+/// Low, high, low again.
+fn step() -> Vec<TraceRequest> {
+    poisson(6, &[(600, 4.0), (1800, 30.0), (3600, 4.0)])
+}
+
+#[test]
+fn a_step_of_load_brings_replicas_and_its_end_takes_them() {
+    let report = run(config(), &step(), preheat(|_| ()));
+    let ready = |minute: usize| report.series[minute].ready;
+    assert!(ready(9) <= 3, "{} before the step", ready(9));
+    assert!(ready(14) >= 6, "{} five minutes into it", ready(14));
+    assert!(ready(58) <= 3, "{} after it", ready(58));
+    assert_eq!((report.streams_cut, report.failed), (0, 0));
+    assert_eq!(report.completed, report.requests);
+    assert!(report.attainment > 0.9, "{}", report.attainment);
+    assert!(report.direction_changes >= 1);
+}
+
+#[test]
+fn standby_replicas_are_woken_first() {
+    let trace = poisson(6, &[(300, 20.0), (1500, 3.0), (2100, 20.0)]);
+    let mut priced = SimulationConfig { standby_price: 0.1, ..config() };
+    priced.replicas_initial = ReplicasInitial::Count(8);
+    let with = run(priced, &trace, preheat(|spec| spec.standby_target = ReplicaCount(3)));
+    assert!(with.series.iter().any(|minute| minute.standby > 0));
+    let initial = ReplicasInitial::Count(8);
+    let without_config = SimulationConfig { replicas_initial: initial, ..config() };
+    let without = run(without_config, &trace, preheat(|_| ()));
+    assert!(with.starts < without.starts, "{} {}", with.starts, without.starts);
+    assert_eq!(with.failed + without.failed, 0);
+}
+
+#[test]
+fn from_zero_and_back() {
+    let trace: Vec<TraceRequest> = [poisson(1, &[(60, 2.0)]), {
+        let later = |r: TraceRequest| TraceRequest { arrival: r.arrival + secs(1500), ..r };
+        poisson(2, &[(60, 2.0)]).into_iter().map(later).collect()
+    }]
+    .concat();
+    let mut from_zero = config();
+    from_zero.bounds.replicas_min = 0;
+    from_zero.replicas_initial = ReplicasInitial::Count(0);
+    let report = run(from_zero, &trace, preheat(|spec| spec.replicas_min = ReplicaCount(0)));
+    assert!(report.starts >= 2 && report.failed == 0);
+    assert_eq!(report.series[20].ready + report.series[20].starting, 0);
+}
+
+#[test]
+fn with_everything_going_wrong_every_decision_is_sound() {
+    let mut faulty = SimulationConfig { seed: 5, ..config() };
+    let share = Probability::saturating;
+    faulty.faults.scrape_loss = share(0.3);
+    faulty.faults.metrics_outages = vec![Window { from: at(700), lasts: secs(120) }];
+    faulty.faults.start_failure = share(0.2);
+    faulty.faults.start_stuck = share(0.1);
+    faulty.faults.slow = share(0.3);
+    faulty.faults.slow_factor = Some(1.4);
+    faulty.faults.controller_outages = vec![Window { from: at(900), lasts: secs(60) }];
+    faulty.faults.crashes =
+        (0..10).map(|n| Crash { at: at(300 * n + 50), index: n as u32 }).collect();
+    let report = run(faulty, &step(), preheat(|_| ()));
+    assert_eq!(report.requests, report.completed + report.failed);
+    assert_eq!(report.failed, report.streams_cut);
+    assert!(report.attainment > 0.5, "{}", report.attainment);
+}
+
+#[test]
+fn an_outage_of_metrics_gives_nothing_up() {
+    let mut blind = config();
+    blind.faults.metrics_outages = vec![Window { from: at(1900), lasts: secs(3600) }];
+    let report = run(blind, &step(), preheat(|_| ()));
+    // The gateway still counts what is inside each replica, so the fleet may shrink, and does so
+    // without cutting anything.
+    assert_eq!((report.streams_cut, report.failed), (0, 0));
+}
