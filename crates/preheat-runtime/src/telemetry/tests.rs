@@ -1,3 +1,5 @@
+//! What is exported, held against the table of definitions and the project's own parser.
+
 use std::collections::BTreeSet;
 
 use preheat_api::journal::ViolationRecord;
