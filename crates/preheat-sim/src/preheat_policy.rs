@@ -3,16 +3,21 @@
 //!
 //! **Invariant:** every decision is checked, and an unsound one ends the run.
 
+use std::fmt;
+
 use preheat_core::invariants::{self, Violation};
-use preheat_core::{Action, Instant, Memory, Observation, Policy, TickId, decide};
+use preheat_core::{Action, Decision, Instant, Memory, Observation, Policy, TickId, decide};
 
 /// preheat, deciding tick by tick.
-#[derive(Clone, Debug)]
 pub struct Preheat {
     policy: Policy,
     memory: Memory,
     tick: TickId,
+    watcher: Option<Watcher>,
 }
+
+/// Is shown every observation and the decision that follows from it: for a journal.
+pub type Watcher = Box<dyn FnMut(&Observation, &Decision) + Send>;
 
 /// What one tick came to.
 #[derive(Clone, Debug)]
@@ -25,7 +30,14 @@ pub(crate) struct Decided {
 impl Preheat {
     /// preheat with nothing to remember.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, memory: Memory::default(), tick: TickId(0) }
+        Self { policy, memory: Memory::default(), tick: TickId(0), watcher: None }
+    }
+
+    /// The same, with someone who is shown every decision.
+    #[must_use]
+    pub fn with_watcher(mut self, watcher: Watcher) -> Self {
+        self.watcher = Some(watcher);
+        self
     }
 
     /// Its name on the command line.
@@ -50,6 +62,9 @@ impl Preheat {
     pub(crate) fn decide(&mut self, observation: &Observation) -> Result<Decided, Violation> {
         let decision = decide(&self.policy, &self.memory, observation);
         invariants::check(&self.policy, &self.memory, observation, &decision)?;
+        if let Some(watcher) = &mut self.watcher {
+            watcher(observation, &decision);
+        }
         self.memory = decision.memory;
         self.tick = TickId(self.tick.0 + 1);
         let plan = decision.plan;
@@ -58,5 +73,12 @@ impl Preheat {
             actions: plan.actions,
             next_tick_at: plan.next_tick_at,
         })
+    }
+}
+
+impl fmt::Debug for Preheat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("Preheat");
+        fields.field("policy", &self.policy).field("tick", &self.tick).finish_non_exhaustive()
     }
 }

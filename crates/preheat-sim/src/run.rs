@@ -137,7 +137,7 @@ impl<I: Iterator<Item = TraceRequest>> Run<'_, I> {
         }
         let first_tick = match &self.autoscaler {
             Autoscaler::Scaler { scaler, .. } => scaler.period(),
-            Autoscaler::Preheat { .. } => Duration::ZERO,
+            Autoscaler::Preheat { preheat, .. } => preheat.policy().spec().tick_interval,
         };
         self.cluster.events.push(Instant::ORIGIN.saturating_add(first_tick), Event::Tick);
     }

@@ -36,10 +36,10 @@ impl MinuteCounts {
     }
 }
 
-/// Counters of the gateway at preheat's last look.
+/// Counters of the gateway at preheat's last look; at first those of the run's begin.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct GatewayTaken {
-    at: Option<Instant>,
+    at: Instant,
     arrivals: u64,
     completions: u64,
     failures: u64,
@@ -175,7 +175,7 @@ impl Cluster {
         let held_oldest = self.held_oldest_since().map(|since| now.since(since));
         let tally = &self.tally;
         let current = GatewayTaken {
-            at: Some(now),
+            at: now,
             arrivals: tally.requests,
             completions: tally.completed,
             failures: tally.failed - tally.rejected,
@@ -184,7 +184,7 @@ impl Cluster {
         let before = std::mem::replace(taken, current);
         GatewayObservation {
             observed_at: now,
-            over: before.at.map_or(Duration::ZERO, |at| now.since(at)),
+            over: now.since(before.at),
             arrivals: current.arrivals - before.arrivals,
             completions: current.completions - before.completions,
             failures: current.failures - before.failures,

@@ -71,6 +71,7 @@ pub(crate) fn poisson(seed: u64, stretches: &[(u64, f64)]) -> Vec<TraceRequest> 
 pub(crate) struct Script {
     /// From this second on, so many.
     pub(crate) steps: Vec<(u64, u32)>,
+    pub(crate) period: Duration,
     pub(crate) pipeline: MetricsPipeline,
     pub(crate) look: Box<dyn FnMut(&FleetView<'_>)>,
 }
@@ -78,7 +79,7 @@ pub(crate) struct Script {
 impl Script {
     pub(crate) fn of(steps: &[(u64, u32)]) -> Self {
         let pipeline = MetricsPipeline { scrape_interval: secs(15), delay: Duration::ZERO };
-        Self { steps: steps.to_vec(), pipeline, look: Box::new(|_| ()) }
+        Self { steps: steps.to_vec(), period: secs(1), pipeline, look: Box::new(|_| ()) }
     }
 }
 
@@ -88,7 +89,7 @@ impl Scaler for Script {
     }
 
     fn period(&self) -> Duration {
-        secs(1)
+        self.period
     }
 
     fn pipeline(&self) -> MetricsPipeline {

@@ -6,13 +6,15 @@ use std::time::Duration;
 use preheat_core::{Concurrency, Instant};
 use preheat_engine::{Engine, EngineConfig, EngineEvent, EngineRequest, EventDetail, RequestId};
 use preheat_engine::{EngineProfile, Stepping};
+use preheat_sim::cold_start::ColdStartConfig;
+use preheat_sim::faults::Crash;
 use preheat_sim::report::RunReport;
 use preheat_sim::router::Router;
-use preheat_sim::run::{ReplicasInitial, Simulation, SimulationConfig};
+use preheat_sim::run::{Drain, ReplicasInitial, ScaleDown, Simulation, SimulationConfig, Victim};
 use preheat_traffic::TraceRequest;
 use proptest::prelude::*;
 
-use crate::common::{bounds, config, fixed, poisson};
+use crate::common::{Script, at, bounds, config, fixed, poisson};
 
 fn run(config: &SimulationConfig, trace: &[TraceRequest], replicas: u32) -> RunReport {
     let config =
@@ -113,6 +115,42 @@ fn workload() -> impl Strategy<Value = Vec<TraceRequest>> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
+
+    /// The same in a fleet that changes under its requests, to the last byte.
+    #[test]
+    fn a_jump_is_its_steps_while_replicas_come_and_go(
+        trace in workload(),
+        slots in 1_u32..12,
+        steps in proptest::collection::vec(1_u32..7, 1..8),
+        crashes in proptest::collection::vec((1_u64..30, 0_u32..4), 0..4),
+        grace in proptest::option::of(0_u64..4),
+        seed in any::<u64>(),
+    ) {
+        let mut jump = SimulationConfig {
+            series: true,
+            seed,
+            startup: ColdStartConfig::Fixed(Duration::from_secs(2)),
+            scale_down: ScaleDown {
+                victim: Victim::Random,
+                drain: grace.map_or(Drain::Graceful, |secs| {
+                    Drain::Kill { grace: Duration::from_secs(secs) }
+                }),
+            },
+            ..SimulationConfig::new(small(4_000, slots, true), bounds(9), config().startup)
+        };
+        jump.faults.crashes =
+            crashes.into_iter().map(|(secs, index)| Crash { at: at(secs), index }).collect();
+        jump.faults.slow = preheat_core::Probability::saturating(0.5);
+        jump.faults.slow_factor = Some(1.3);
+        let each = SimulationConfig { stepping: Stepping::EachStep, ..jump.clone() };
+        let steps: Vec<(u64, u32)> = (0..).step_by(3).zip(steps).collect();
+        let run = |config: SimulationConfig| {
+            let simulation = Simulation::new(config).unwrap();
+            let report = simulation.run(trace.iter().copied(), &mut Script::of(&steps)).unwrap();
+            serde_json::to_string(&report).unwrap()
+        };
+        prop_assert_eq!(run(jump), run(each));
+    }
 
     /// Ends that are seen late, requests that get lost and KV memory that is given out twice stop a
     /// run, so this is also the test of the lower bounds that engines are left alone by.

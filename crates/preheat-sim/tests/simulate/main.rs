@@ -11,4 +11,5 @@ mod common;
 mod exact;
 mod faults;
 mod fleet;
+mod large;
 mod preheat;
