@@ -21,12 +21,12 @@ const BACKOFF_MAX: Duration = Duration::from_secs(300);
 const FAILS_AT: f64 = 0.5;
 
 impl Cluster {
-    /// Replicas that are there when the run begins.
+    /// Replicas that are there when the run begins, as far as there are places for them.
     pub(crate) fn begin_with(&mut self, count: u32) {
         let typical = self.cold_starts.typical();
         for _ in 0..count {
+            let Some(place) = self.placement.take() else { break };
             let slot = self.add();
-            let Some(place) = self.placement.take() else { continue };
             let now = self.now;
             if let Some(replica) = self.replica_mut(slot) {
                 replica.place = Some(place);
@@ -37,7 +37,7 @@ impl Cluster {
             }
             self.become_ready(slot);
         }
-        self.desired = count;
+        self.desired = u32::try_from(self.order.len()).unwrap_or(u32::MAX);
     }
 
     /// Orders so many more.

@@ -1,11 +1,13 @@
 //! preheat in the simulated world.
 
 use preheat_core::{Policy, PolicySpec, Probability, ReplicaCount};
-use preheat_sim::faults::{Crash, Window};
+use preheat_sim::cold_start::GpuSupply;
+use preheat_sim::faults::{Crash, Faults, Window};
 use preheat_sim::preheat_policy::Preheat;
 use preheat_sim::report::RunReport;
 use preheat_sim::run::{ReplicasInitial, Simulation, SimulationConfig};
 use preheat_traffic::TraceRequest;
+use proptest::prelude::*;
 
 use crate::common::{at, config, poisson, secs};
 
@@ -95,4 +97,62 @@ fn an_outage_of_metrics_gives_nothing_up() {
     // The gateway still counts what is inside each replica, so the fleet may shrink, and does so
     // without cutting anything.
     assert_eq!((report.streams_cut, report.failed), (0, 0));
+}
+
+fn faults() -> impl Strategy<Value = Faults> {
+    let share = |max| (0.0..max).prop_map(Probability::saturating);
+    let window = || {
+        (0_u64..500, 0_u64..200)
+            .prop_map(|(from, secs_long)| Window { from: at(from), lasts: secs(secs_long) })
+    };
+    let windows = move || proptest::collection::vec(window(), 0..3);
+    let crash = (0_u64..600, 0_u32..9).prop_map(|(when, index)| Crash { at: at(when), index });
+    let crashes = proptest::collection::vec(crash, 0..8);
+    let shares = (share(0.6), share(0.4), share(0.2), share(0.5));
+    (shares, windows(), windows(), crashes).prop_map(|(shares, outages, away, crashes)| Faults {
+        scrape_loss: shares.0,
+        metrics_outages: outages,
+        start_failure: shares.1,
+        start_stuck: shares.2,
+        crashes,
+        slow: shares.3,
+        slow_factor: Some(1.4),
+        controller_outages: away,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// Requests are conserved, decisions are sound and time goes on, whatever goes wrong; the run
+    /// checks all that itself.
+    #[test]
+    fn whatever_goes_wrong_a_run_ends_sound(
+        faults in faults(),
+        seed in any::<u64>(),
+        rates in proptest::collection::vec(0.2_f64..40.0, 1..5),
+        standby in 0_u32..3,
+        replicas_min in 0_u32..2,
+        nodes in 1_u32..6,
+        gpus_each in 1_u32..4,
+    ) {
+        let stretches: Vec<(u64, f64)> = (1..).map(|n| n * 150).zip(rates).collect();
+        let mut config = SimulationConfig {
+            faults,
+            seed,
+            gpus: GpuSupply::Nodes { nodes, gpus_each },
+            start_timeout: secs(120),
+            ..config()
+        };
+        config.bounds.replicas_min = replicas_min;
+        let preheat = preheat(|spec| {
+            spec.standby_target = ReplicaCount(standby);
+            spec.replicas_min = ReplicaCount(replicas_min);
+            spec.drain_timeout = secs(10);
+            spec.scale_down_window = secs(30);
+        });
+        let report = run(config, &poisson(seed, &stretches), preheat);
+        prop_assert_eq!(report.requests, report.completed + report.failed);
+        prop_assert!(report.replicas_peak <= nodes * gpus_each);
+    }
 }
