@@ -22,7 +22,7 @@ use preheat_api::status::{DecisionNumbers, PoolStatus, ReplicaStatus};
 use preheat_core::invariants::{self, Violation};
 use preheat_core::{
     Decision, Explanation, Instant, Memory, Observation, Plan, Policy, ReplicaCount,
-    ReplicaObservation, ReplicaPhase, TickId, decide,
+    ReplicaObservation, ReplicaPhase, Sample, TickId, decide,
 };
 
 use crate::journal::Journal;
@@ -160,7 +160,7 @@ impl Controller {
         status.decision = entry.body.explanation().map(numbers);
         status.violation = entry.body.violation().cloned();
         if let Some(observation) = entry.body.observation() {
-            observe(&mut status, observation);
+            observe(&mut status, observation, spec.staleness_max);
         }
         status
     }
@@ -288,15 +288,19 @@ fn numbers(explanation: &Explanation) -> DecisionNumbers {
 }
 
 /// Fills in what was seen.
-fn observe(status: &mut PoolStatus, observation: &Observation) {
+/// Values are left out once they are older than the policy believes; their ages stay.
+fn observe(status: &mut PoolStatus, observation: &Observation, staleness_max: Duration) {
     let now = observation.now;
+    let fresh = |sample: Option<Sample<u32>>| {
+        sample.filter(|s| s.staleness(now) <= staleness_max).map(|s| s.value)
+    };
     let age = |at: Instant| now.since(at).as_secs_f64();
     for replica in &observation.replicas {
         match replica.phase {
             ReplicaPhase::Ready => {
                 status.ready += 1;
-                add(&mut status.in_flight, replica.in_flight.map(|s| s.value));
-                add(&mut status.queue_depth, replica.queue_depth.map(|s| s.value));
+                add(&mut status.in_flight, fresh(replica.in_flight));
+                add(&mut status.queue_depth, fresh(replica.queue_depth));
                 let signals = [
                     ("in_flight", replica.in_flight.map(|s| s.observed_at)),
                     ("queue_depth", replica.queue_depth.map(|s| s.observed_at)),
@@ -323,9 +327,9 @@ fn observe(status: &mut PoolStatus, observation: &Observation) {
             id: replica.id,
             phase: replica.phase.name().to_owned(),
             phase_age_s: age(replica.phase_since),
-            in_flight: replica.in_flight.map(|s| s.value),
-            queue_depth: replica.queue_depth.map(|s| s.value),
-            outstanding: replica.outstanding.map(|s| s.value),
+            in_flight: fresh(replica.in_flight),
+            queue_depth: fresh(replica.queue_depth),
+            outstanding: fresh(replica.outstanding),
             kv_utilization: replica.kv_utilization.map(|s| s.value.get()),
             address: None,
             pid: None,

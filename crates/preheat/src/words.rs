@@ -155,7 +155,7 @@ fn supply(explanation: &Explanation) -> String {
     let mut text = format!("Supply: {} ready", supply.ready);
     if let Some(utilization) = supply.utilization {
         // Writing to a string can't fail.
-        let _ = write!(text, " ({:.0} of 100 slots in use)", utilization.get() * 100.0);
+        let _ = write!(text, " ({:.0} % of their slots in use)", utilization.get() * 100.0);
     }
     for (count, what) in [
         (supply.starting, "starting"),

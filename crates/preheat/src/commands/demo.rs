@@ -16,6 +16,7 @@ use preheat_api::journal::EntryBody;
 use preheat_api::status::PoolStatus;
 use preheat_core::Instant;
 use preheat_load::{LoadConfig, LoadProgress, LoadReport, Target};
+use preheat_runtime::clock::TimeScale;
 use preheat_runtime::journal::{JournalReader, Selection, StoredEntry};
 use tokio::sync::watch;
 
@@ -37,7 +38,7 @@ const TTFT_SLO: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Answer> {
     let mut line = Line::stderr();
-    let stage = Stage::prepare(args)?;
+    TimeScale::try_from(args.time_scale)?;
     let request = TraceRequest {
         name: &args.trace,
         format: None,
@@ -47,6 +48,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Answer> {
         seed: args.seed,
     };
     let trace = traces::prepare(&request, |note| line.print(&format!("note: {note}")))?;
+    let stage = Stage::prepare(args)?;
     line.print(&stage.introduction(args, trace.requests.len()));
     super::runtime()?.block_on(async {
         let stop = super::up::stop_signal()?;

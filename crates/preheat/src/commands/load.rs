@@ -58,7 +58,8 @@ pub(crate) fn run(args: &LoadArgs) -> anyhow::Result<Answer> {
     } else {
         super::print(&report_text(&report))?;
     }
-    let met = report.attainment.is_some_and(|attained| attained >= args.slo_attainment);
+    let met = report.attainment.is_some_and(|attained| attained >= args.slo_attainment)
+        && report.completed > 0;
     Ok(if met { Answer::Yes } else { Answer::No })
 }
 
