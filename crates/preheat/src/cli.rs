@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Replay a trace against any OpenAI-compatible endpoint, open loop
     Load(LoadArgs),
+    /// Run a trace against modelled replicas, scaled by preheat, faster than real
+    Simulate(SimulateArgs),
     /// Show what the pools of a running preheat are doing
     Status(StatusArgs),
     /// Tell in words and numbers why a pool was scaled, or was not
@@ -136,6 +138,55 @@ pub(crate) struct LoadArgs {
     /// How often to send a request again of which nothing was answered
     #[arg(long, default_value_t = 2)]
     pub(crate) retries: u32,
+    /// Seed of everything that is drawn
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Print the report as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// Trace file as for `load`, or `azure-conversation`, `azure-code`, `azure-mix`
+    #[arg(long)]
+    pub(crate) trace: String,
+    /// Format of the trace [default: told from its first line]
+    #[arg(long)]
+    pub(crate) format: Option<String>,
+    /// Multiplies the arrival rate, keeping the shape of bursts
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) rate_scale: f64,
+    /// Start of the part of the trace to run, from its first request
+    #[arg(long, value_parser = duration)]
+    pub(crate) from: Option<Duration>,
+    /// End of the part of the trace to run
+    #[arg(long, value_parser = duration)]
+    pub(crate) until: Option<Duration>,
+    /// Engine profile: model, precision and GPU
+    #[arg(long, default_value = crate::commands::PROFILE_DEFAULT)]
+    pub(crate) profile: String,
+    /// Most requests in the batch [default: the profile's]
+    #[arg(long)]
+    pub(crate) max_num_seqs: Option<u32>,
+    /// Time from ordering a replica to ready
+    #[arg(long, default_value = "180s", value_parser = duration)]
+    pub(crate) cold_start: Duration,
+    /// Fewest replicas
+    #[arg(long, default_value_t = 1)]
+    pub(crate) min_replicas: u32,
+    /// Most replicas
+    #[arg(long, default_value_t = 100)]
+    pub(crate) max_replicas: u32,
+    /// SLO on TTFT: longer is a miss
+    #[arg(long, default_value = "2s", value_parser = duration)]
+    pub(crate) slo_ttft: Duration,
+    /// Share of requests that should be inside the SLO
+    #[arg(long, default_value_t = 0.99)]
+    pub(crate) slo_quantile: f64,
+    /// SLO on TPOT: longer is a miss
+    #[arg(long, value_parser = duration)]
+    pub(crate) slo_tpot: Option<Duration>,
     /// Seed of everything that is drawn
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
