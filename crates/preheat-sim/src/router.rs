@@ -15,7 +15,7 @@ pub enum Router {
     /// gateway does.
     #[default]
     LeastOutstanding,
-    /// Each ready replica in turn, as a Kubernetes service does.
+    /// Each ready replica in turn, whatever is in it.
     RoundRobin,
     /// Requests wait in one queue, and a replica gets one when it has a free slot.
     CentralQueue,
