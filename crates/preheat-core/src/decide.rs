@@ -27,13 +27,13 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     cold_start::remember(&mut memory, observation);
     let source = demand::remember(spec, &mut memory, observation);
 
-    let demand = demand::estimate(spec, &memory, now, source);
+    let demand = demand::estimate(spec, &memory, observation, source);
     let capacity = capacity::estimate(spec, &memory, observation);
     let cold_start = cold_start::estimate(spec, &memory);
     let fleet = Fleet::of(spec, &memory, observation);
     let backlog = project_backlog(spec, observation, &demand, &capacity, &cold_start, &fleet);
     let need = Need::of(spec, observation, &demand, &capacity, &backlog);
-    let target_stabilized = stabilize(spec, &mut memory, now, need.target);
+    let target_stabilized = stabilize(spec, &mut memory, now, need.target, fleet.supply());
 
     let limited = limit(spec, observation, source, &fleet, &need, target_stabilized);
     let steps = plan::steps(spec, &mut memory, observation, &fleet, &limited);
@@ -198,7 +198,8 @@ fn project_backlog(
 ) -> BacklogExplanation {
     let residuals: Vec<Duration> = fleet.starting.iter().map(|(residual, _)| *residual).collect();
     let projection = backlog::Projection {
-        arrival_rate: demand.arrival_rate_used.get(),
+        // Equal to the arrival rate, but where the service time is not known yet.
+        arrival_rate: demand.offered_load.get() / demand.service_time.as_secs_f64(),
         service_time: demand.service_time,
         concurrency_cap: capacity.concurrency_cap,
         ready: count(fleet.ready.len()),
@@ -208,11 +209,27 @@ fn project_backlog(
     backlog::project(backlog::requests(spec, observation), &projection)
 }
 
-/// The largest target of the stabilization window, this tick's included.
-fn stabilize(spec: &PolicySpec, memory: &mut Memory, now: Instant, target: u32) -> u32 {
+/// A tick that comes later than so many intervals is the first after a pause, not a slow one.
+const PAUSE_TICKS: u32 = 10;
+
+/// The largest target of the stabilization window, this tick's included. After a pause that covers
+/// the window, or without memory, what exists is taken to have been needed: a fleet that was just
+/// adopted is not cut down.
+fn stabilize(
+    spec: &PolicySpec,
+    memory: &mut Memory,
+    now: Instant,
+    target: u32,
+    supply: u32,
+) -> u32 {
     let oldest = now.saturating_sub(spec.scale_down_window);
     while memory.targets.front().is_some_and(|entry| entry.at < oldest) {
         memory.targets.pop_front();
+    }
+    let pause = spec.tick_interval.saturating_mul(PAUSE_TICKS);
+    let paused = memory.last.is_none_or(|last| now.since(last.at) > pause);
+    if memory.targets.is_empty() && paused {
+        memory.targets.push_back(TargetAt { at: now, target: supply });
     }
     // A target that a later one reaches can never again be the window's largest.
     while memory.targets.back().is_some_and(|entry| entry.target <= target) {

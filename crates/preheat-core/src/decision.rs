@@ -218,7 +218,9 @@ pub struct DemandExplanation {
     pub service_time: Duration,
     /// Whether that was measured or is the prior.
     pub service_time_measured: bool,
-    /// Arrival rate × service time.
+    /// Requests inside replicas or held, where every serving replica's are known.
+    pub requests_inside: Option<u32>,
+    /// Arrival rate × service time; while the latter is not measured, at most what is inside.
     pub offered_load: Erlangs,
     /// Slots on top: β·√(dispersion × offered load).
     pub headroom: Erlangs,

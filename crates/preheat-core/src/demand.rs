@@ -13,8 +13,8 @@ use crate::observation::{Counters, Observation, ReplicaObservation, ReplicaPhase
 use crate::policy::PolicySpec;
 use crate::units::{Erlangs, Instant, RequestRate};
 
-/// Requests that the service-time prior counts for.
-const PRIOR_REQUESTS: f64 = 10.0;
+/// The service time is not believed before this many requests.
+const MEASURED_REQUESTS: f64 = 10.0;
 /// Totals fade to 1/e in this time.
 const WORK_FADE: Duration = Duration::from_secs(300);
 /// Dispersion is not estimated from fewer blocks than this.
@@ -108,20 +108,14 @@ fn add_work(
     in_flight: Option<u32>,
     counters: &Counters,
 ) {
-    let ended = counters.completions as f64;
     let before = entry.in_flight;
     entry.in_flight = in_flight;
-    let change = match (before, in_flight) {
-        (Some(before), Some(now)) => f64::from(now) - f64::from(before),
-        _ => 0.0,
-    };
+    // The first look at a replica says nothing of when its requests began.
+    let (Some(before), Some(now)) = (before, in_flight) else { return };
+    let (before, now) = (f64::from(before), f64::from(now));
     // Begun = ended + change; their mean is ended + change/2. Crashes can make it negative.
-    work.requests = (work.requests + ended + change / 2.0).max(0.0);
-    let slots_used = match (before, in_flight) {
-        (Some(before), Some(now)) => (f64::from(before) + f64::from(now)) / 2.0,
-        (_, now) => now.map_or(0.0, f64::from),
-    };
-    work.slot_seconds += slots_used * counters.over.as_secs_f64();
+    work.requests = (work.requests + counters.completions as f64 + (now - before) / 2.0).max(0.0);
+    work.slot_seconds += (before + now) / 2.0 * counters.over.as_secs_f64();
     work.prompt_tokens += counters.prompt_tokens as f64;
     work.generation_tokens += counters.generation_tokens as f64;
 }
@@ -157,15 +151,25 @@ pub(crate) fn serves(replica: &ReplicaObservation) -> bool {
 pub(crate) fn estimate(
     spec: &PolicySpec,
     memory: &Memory,
-    now: Instant,
+    observation: &Observation,
     source: ArrivalSource,
 ) -> DemandExplanation {
+    let now = observation.now;
     let long = rate(memory, now, spec.arrival_window).unwrap_or(RequestRate::ZERO);
     let burst = rate(memory, now, spec.burst_window).unwrap_or(long);
     let noise = BURST_SIGMAS * (burst.get() / spec.burst_window.as_secs_f64()).sqrt();
     let used = RequestRate::saturating(long.get().max(burst.get() - noise));
     let (service_time, service_time_measured) = service_time(spec, memory);
-    let offered_load = used.offered_load(service_time);
+    let requests_inside = requests_inside(spec, observation);
+    let by_rate = used.offered_load(service_time);
+    // A wrong prior would order a fleet within the first ticks. What is inside is the offered load
+    // as soon as the first requests have come through, and never more than that before.
+    let offered_load = match requests_inside {
+        Some(inside) if !service_time_measured => {
+            Erlangs::saturating(by_rate.get().min(f64::from(inside)))
+        }
+        _ => by_rate,
+    };
     let dispersion = dispersion(memory, service_time);
     let headroom = spec.headroom_beta * (dispersion * offered_load.get()).sqrt();
     DemandExplanation {
@@ -176,9 +180,18 @@ pub(crate) fn estimate(
         dispersion,
         service_time,
         service_time_measured,
+        requests_inside,
         offered_load,
         headroom: Erlangs::saturating(headroom),
     }
+}
+
+/// Requests inside every replica that serves, and held ones; `None` when one can't be asked.
+fn requests_inside(spec: &PolicySpec, observation: &Observation) -> Option<u32> {
+    let held = observation.gateway.as_ref().map_or(0, |gateway| gateway.held);
+    let serving = observation.replicas.iter().filter(|r| serves(r));
+    let inside = serving.map(|r| r.requests_inside(observation.now, spec.staleness_max));
+    inside.sum::<Option<u32>>().map(|inside| inside.saturating_add(held))
 }
 
 /// Mean arrival rate over the last `window`, or `None` when nothing is known of it.
@@ -191,14 +204,15 @@ fn rate(memory: &Memory, now: Instant, window: Duration) -> Option<RequestRate> 
     (over > Duration::ZERO).then(|| RequestRate::saturating(arrivals as f64 / over.as_secs_f64()))
 }
 
-/// Time in a slot: slot-seconds ÷ requests (Little's Law on the batch slots), with the prior worth
-/// [`PRIOR_REQUESTS`] requests. 400 slot-seconds, 40 requests, prior 10 s:
-/// (100 + 400) ÷ (10 + 40) = 10 s.
+/// Time in a slot, and whether it was measured: slot-seconds ÷ requests (Little's Law on the batch
+/// slots), 400 slot-seconds ÷ 40 requests = 10 s. While none has ended yet, it is the time for which
+/// they have been coming, and arrival rate × service time is what is inside.
 fn service_time(spec: &PolicySpec, memory: &Memory) -> (Duration, bool) {
-    let prior_seconds = spec.service_time_prior.as_secs_f64() * PRIOR_REQUESTS;
-    let requests = PRIOR_REQUESTS + memory.work.requests;
-    let seconds = (prior_seconds + memory.work.slot_seconds) / requests;
-    (Duration::from_secs_f64(seconds), memory.work.requests >= PRIOR_REQUESTS)
+    let work = &memory.work;
+    if work.requests < MEASURED_REQUESTS || work.slot_seconds <= 0.0 {
+        return (spec.service_time_prior, false);
+    }
+    (Duration::from_secs_f64(work.slot_seconds / work.requests), true)
 }
 
 /// Variance ÷ mean of arrivals in blocks of about one service time: what matters to a pool is how

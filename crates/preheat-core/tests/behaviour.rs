@@ -52,6 +52,21 @@ fn a_long_start_does_not_wind_up() {
     assert_eq!(last(burst).queued, 0);
 }
 
+/// Ten times too long a prior, and a fleet of which nothing is remembered.
+#[test]
+fn a_start_without_memory_neither_overshoots_nor_cuts_down() {
+    let mut setup = setup(|s| s.service_time_prior = Duration::from_secs(100));
+    setup.service_time = Duration::from_secs(10);
+    let mut toy = Toy::new(setup, 5);
+    let first = toy.run(10 * MINUTE, 3.0);
+    for row in first {
+        assert!(row.ready + row.starting <= 6, "{:?}: {:?}", row.at, row.decision.explanation);
+    }
+    let mut toy = Toy::new(self::setup(|_| {}), 5);
+    let idle = toy.run(4 * MINUTE, 0.2);
+    assert!(idle.iter().all(|row| row.ready == 5), "nobody knows yet that they are not needed");
+}
+
 #[test]
 fn scale_up_is_ordered_within_the_burst_window() {
     let mut toy = Toy::new(setup(|_| {}), 3);

@@ -107,14 +107,19 @@ fn demand(explanation: &Explanation) -> String {
         ArrivalSource::Unknown => "as last known",
     };
     let basis = if demand.service_time_measured { "measured" } else { "assumed" };
+    let load = match demand.requests_inside {
+        Some(inside) if !demand.service_time_measured => {
+            format!("and until more is known, at most the {inside} requests inside count")
+        }
+        _ => format!("so {:.1} slots are in use if nobody waits", demand.offered_load.get()),
+    };
     format!(
         "Demand: {} arrive ({source}; {} in the short window). Each holds a slot for {} ({basis}), \
-         so {:.1} slots are in use if nobody waits; {:.1} more are headroom, for traffic {:.1} times \
+         {load}; {:.1} more are headroom, for traffic {:.1} times \
          as uneven as random.",
         rate(demand.arrival_rate.get()),
         rate(demand.arrival_rate_burst.get()),
         seconds(demand.service_time),
-        demand.offered_load.get(),
         demand.headroom.get(),
         demand.dispersion,
     )
