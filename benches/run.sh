@@ -13,6 +13,7 @@ quick=(-- --warm-up-time 1 --measurement-time 4)
 run cargo bench --locked -p preheat-core --bench decide "${quick[@]}"
 run cargo bench --locked -p preheat-runtime --bench scrape "${quick[@]}"
 run cargo bench --locked -p preheat-engine --bench engine "${quick[@]}"
+run cargo bench --locked -p preheat-sim --bench simulate "${quick[@]}"
 for tool in nginx haproxy wrk; do
   if ! command -v "$tool" >/dev/null; then
     echo "not run: the gateway beside nginx and HAProxy, for want of $tool (install nginx-light haproxy wrk)"
