@@ -6,6 +6,7 @@ mod cluster;
 pub mod cold_start;
 mod event;
 pub mod faults;
+pub mod oracle;
 pub mod preheat_policy;
 mod random;
 mod replica;
