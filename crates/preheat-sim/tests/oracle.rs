@@ -488,10 +488,12 @@ fn the_embedded_conversation_trace() {
         let opening = Opening::Fleet(minute.map(SlotDemand::need).max().unwrap());
         let costs = Costs { replica_slot: f64::from(slot_s) / 3_600.0, start: 0.0 };
         let oracle = oracle(&OracleSpec { slot, demand, lead_slots, costs, sleep: None, opening });
+        let unavoidable = oracle.misses_unavoidable() / oracle.requests();
+        println!("{slot_s} s slots, margin {margin}, {opening:?}, {unavoidable:.4} unavoidable");
         for epsilon in [0.0, 0.01, 0.05] {
             let Reference { bound, tally, .. } = oracle.at_most(epsilon).unwrap();
             let Tally { cost, starts, .. } = tally;
-            println!("{slot_s} s, {margin}, ε {epsilon}: {bound:.3} ≤ {cost:.3}, {starts} starts");
+            println!("  ε {epsilon}: {bound:.3} ≤ {cost:.3}, {starts} starts");
         }
     }
 }

@@ -24,6 +24,7 @@ mod problem;
 mod replay;
 mod solve;
 mod splice;
+mod trim;
 
 pub use demand::{DemandSpec, SLOTS_MAX, ServiceModel, TokenCost, demand};
 pub use error::OracleError;

@@ -9,6 +9,7 @@ use super::level::{LevelPath, cheapest};
 use super::plan::{Plan, Tally};
 use super::problem::Oracle;
 use super::splice::splice;
+use super::trim::trim;
 
 /// Prices tried at most. Each moves a corner of a convex hull; a real day takes about a dozen.
 const SWEEPS_MAX: usize = 100;
@@ -111,8 +112,10 @@ impl Oracle {
                 cheap = found;
             }
         }
-        let allowance = allowed - dear.misses - MISSES_ROUNDING * self.requests();
-        let plan = splice(self, &cheap.paths, &dear.paths, allowance);
+        let spendable = allowed - MISSES_ROUNDING * self.requests();
+        let mut plan = splice(self, &cheap.paths, &dear.paths, spendable - dear.misses);
+        let spliced = self.tally_checked(&plan);
+        trim(self, &mut plan, spendable - spliced.misses);
         let tally = self.tally_checked(&plan);
         // Where the bound is tight, rounding must not lift it over the plan.
         let bound = f64::min(bound, tally.cost);
