@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use preheat_core::{Concurrency, Instant};
-use preheat_engine::{EngineConfig, EngineProfile};
 use preheat_sim::oracle::{
-    Costs, DemandSpec, Opening, Oracle, OracleError, OraclePlan, OracleSpec, Plan, Reference,
-    ServiceModel, SleepTier, SlotDemand, Tally, TokenCost, demand,
+    Costs, DemandSpec, Opening, Oracle, OracleError, OraclePlan, OracleSpec, Plan, ServiceModel,
+    SleepTier, SlotDemand, Tally, TokenCost, demand,
 };
 use preheat_sim::scaler::Scaler;
-use preheat_traffic::{EmbeddedTrace, Trace, TraceRequest, embedded};
+use preheat_traffic::{Trace, TraceRequest};
 use proptest::prelude::*;
 
 const CLOSE: f64 = 1e-9;
@@ -437,63 +436,4 @@ fn nonsense_is_named() {
     );
     let asleep = Plan { ready: vec![0], asleep: vec![1] };
     assert_eq!(OraclePlan::new(&oracle, &asleep), Err(OracleError::Sleeps));
-}
-
-/// `cargo test -p preheat-sim --release --test oracle -- --ignored --nocapture`
-#[test]
-#[ignore = "prints how long a day takes; asserts no time"]
-fn a_day_of_seconds_with_fifty_levels() {
-    let day = 86_400_u32;
-    let mut noise = 1_u32;
-    let loads: Vec<f64> = (0..day)
-        .map(|second| {
-            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let day_share = f64::from(second) / f64::from(day);
-            let burst = if second % 3_600 < 120 { 8.0 } else { 0.0 };
-            20.0 - 18.0 * (day_share * std::f64::consts::TAU).cos()
-                + burst
-                + f64::from(noise >> 20) / 1_024.0
-        })
-        .collect();
-    let sleep = Some(SleepTier { price_fraction: 0.3, wake_slots: 10, wake: 0.0 });
-    for sleep in [None, sleep] {
-        let oracle = oracle(&OracleSpec { sleep, opening: Opening::Fleet(6), ..spec(&loads, 180) });
-        for epsilon in [0.0, 0.001, 0.01, 0.05] {
-            let started = std::time::Instant::now();
-            let Reference { bound, tally, .. } = oracle.at_most(epsilon).unwrap();
-            let took = started.elapsed();
-            let over = tally.cost / bound - 1.0;
-            println!(
-                "ε {epsilon}: {took:.0?}, bound {bound:.1}, plan over it by {over:.2e}, {tally:?}"
-            );
-        }
-    }
-}
-
-/// The figures of `docs/oracle.md`, by slot length.
-#[test]
-#[ignore = "prints how the slot's length and the margin move the reference"]
-fn the_embedded_conversation_trace() {
-    let trace = embedded(EmbeddedTrace::AzureConversation, 1);
-    let engine = EngineConfig::for_profile(EngineProfile::find("qwen3-32b-fp8-h100").unwrap());
-    let (summary, slots) = (trace.summary(), Concurrency::new(8).unwrap());
-    let (input, output) = (summary.input_tokens.mean, summary.output_tokens.mean);
-    let service = ServiceModel::of_engine(&engine, slots, input, output);
-    println!("{service:?}");
-    for (slot_s, margin) in [(1_u32, 0.0), (5, 0.0), (30, 0.0), (60, 0.0), (1, 0.2)] {
-        let slot = Duration::from_secs(slot_s.into());
-        let demand = demand(&trace, &DemandSpec { slot, service, margin }).unwrap();
-        let lead_slots = 180 / slot_s;
-        let minute = demand.iter().take((60 / slot_s) as usize);
-        let opening = Opening::Fleet(minute.map(SlotDemand::need).max().unwrap());
-        let costs = Costs { replica_slot: f64::from(slot_s) / 3_600.0, start: 0.0 };
-        let oracle = oracle(&OracleSpec { slot, demand, lead_slots, costs, sleep: None, opening });
-        let unavoidable = oracle.misses_unavoidable() / oracle.requests();
-        println!("{slot_s} s slots, margin {margin}, {opening:?}, {unavoidable:.4} unavoidable");
-        for epsilon in [0.0, 0.01, 0.05] {
-            let Reference { bound, tally, .. } = oracle.at_most(epsilon).unwrap();
-            let Tally { cost, starts, .. } = tally;
-            println!("  ε {epsilon}: {bound:.3} ≤ {cost:.3}, {starts} starts");
-        }
-    }
 }
