@@ -7,6 +7,7 @@ pub mod cold_start;
 mod event;
 pub mod faults;
 pub mod oracle;
+pub mod peers;
 pub mod preheat_policy;
 mod random;
 mod replica;
