@@ -74,7 +74,7 @@ impl Spec for Aibrix {
     const TUNABLES: &'static [Tunable<AibrixKnobs>] = &[
         Tunable {
             name: "target_kv",
-            values: &[0.1, 0.2, 0.3, 0.5, 0.7],
+            values: &[0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7],
             set: |knobs, value| knobs.target = value,
         },
         Tunable {

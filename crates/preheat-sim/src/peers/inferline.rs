@@ -2,7 +2,7 @@
 //!
 //! Source: Crankshaw et al., "InferLine" (SoCC 2020), section on high-frequency tuning, restated.
 //! Its planner (offline, over a sample trace) is not here: throughput comes from Little's Law on
-//! what engines report, and the envelope grows with what was served.
+//! what was served, and there is no envelope of a sample trace that traffic has to leave first.
 //!
 //! **Invariant:** a scale-down waits for a quiet spell after the last change.
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 use preheat_core::Instant;
 
 use super::knobs::{Spec, Tunable, count_up, secs};
-use super::signals::{EngineHistory, Window, ratio};
+use super::signals::{ProxyHistory, Window, ratio};
 use crate::scaler::Scaler;
 use crate::view::{FleetView, MetricsPipeline, PoolBounds};
 
@@ -79,7 +79,7 @@ impl Spec for InferLine {
             arrivals: VecDeque::new(),
             peaks: Window::new(knobs.down_window),
             running: Window::new(SERVICE_WINDOW),
-            engines: EngineHistory::new(SERVICE_WINDOW),
+            proxy: ProxyHistory::new(SERVICE_WINDOW),
             began_at: None,
             changed_at: Instant::ORIGIN,
         })
@@ -95,7 +95,7 @@ struct InferLineScaler {
     peaks: Window,
     /// Requests in all batches.
     running: Window,
-    engines: EngineHistory,
+    proxy: ProxyHistory,
     began_at: Option<Instant>,
     changed_at: Instant,
 }
@@ -114,9 +114,8 @@ impl InferLineScaler {
     /// Requests per second of one replica with full slots: slots ÷ service time, where the service
     /// time is requests running ÷ requests done per second.
     fn throughput(&self, view: &FleetView<'_>) -> Option<f64> {
-        let done = self.engines.increase(|m| m.completions_total as f64);
         let span = view.now.since(self.began_at?).min(SERVICE_WINDOW).as_secs_f64();
-        let service_secs = ratio(self.running.mean()? * span, done)?;
+        let service_secs = ratio(self.running.mean()? * span, self.proxy.completions())?;
         ratio(f64::from(view.max_num_seqs.get()), service_secs)
     }
 }
@@ -136,7 +135,7 @@ impl Scaler for InferLineScaler {
     }
 
     fn tick(&mut self, view: &FleetView<'_>) -> u32 {
-        self.engines.record(view);
+        self.proxy.record(view.proxy);
         self.running.push(view.now, view.ready_metrics().map(|m| f64::from(m.running)).sum());
         self.began_at.get_or_insert(view.now);
         self.arrivals.push_back(view.proxy.arrivals_total);
@@ -196,9 +195,11 @@ mod tests {
                 let now = self.now;
                 // One engine that has 8 in its batch and ends one a second stands for all.
                 let fleet = Fleet::new(now).desired(self.desired).ready(1, |m| {
-                    (m.running, m.completions_total) = (8, now);
+                    m.running = 8;
                 });
-                let fleet = fleet.proxy(|p| p.arrivals_total = self.arrivals);
+                let fleet = fleet.proxy(|p| {
+                    (p.arrivals_total, p.completions_total) = (self.arrivals, now);
+                });
                 self.desired = self.scaler.tick(&fleet.view());
                 seen.push(self.desired);
             }

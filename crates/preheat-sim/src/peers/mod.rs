@@ -22,6 +22,8 @@ pub mod wva;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod in_cluster;
 
 use std::fmt::Write;
 
