@@ -22,7 +22,7 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Replay a trace against any OpenAI-compatible endpoint, open loop
     Load(LoadArgs),
-    /// Run a trace against modelled replicas, scaled by preheat, faster than real
+    /// Run a trace against modelled replicas under any autoscaler, faster than real
     Simulate(SimulateArgs),
     /// Show what the pools of a running preheat are doing
     Status(StatusArgs),
@@ -151,6 +151,9 @@ pub(crate) struct SimulateArgs {
     /// Trace file as for `load`, or `azure-conversation`, `azure-code`, `azure-mix`
     #[arg(long)]
     pub(crate) trace: String,
+    /// Who scales: `preheat`, or another autoscaler as docs/policies/peers.md lists them
+    #[arg(long, default_value = "preheat")]
+    pub(crate) policy: String,
     /// Format of the trace [default: told from its first line]
     #[arg(long)]
     pub(crate) format: Option<String>,

@@ -52,10 +52,24 @@ fn the_report_has_every_field_and_answers_every_request() {
 }
 
 #[test]
+fn another_autoscaler_scales_otherwise() {
+    let report = |policy: &str| -> Value {
+        let output = simulate(&["--json", "--policy", policy]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("one JSON object")
+    };
+    let (fixed, keda) = (report("static:3"), report("keda-concurrency"));
+    assert_eq!((&fixed["stops"], &fixed["replicas_peak"]), (&Value::from(0), &Value::from(3)));
+    assert!(keda["starts"].as_u64() > Some(0), "{keda}");
+    assert_eq!(keda["policy"], "keda-concurrency");
+}
+
+#[test]
 fn what_cannot_be_simulated_is_refused() {
     for (arguments, expected) in [
-        (&["--max-replicas", "0"][..], "error: `bounds.replicas_max` is 0; it must be"),
+        (&["--max-replicas", "0"][..], "error: `replicas_max` is 0; it must be"),
         (&["--profile", "abacus"], "error: unknown engine profile \"abacus\""),
+        (&["--policy", "crystal-ball"], "keda-waiting"),
         (&["--slo-quantile", "2"], "error: --slo-quantile is no ratio"),
     ] {
         let output = simulate(arguments);

@@ -1,4 +1,4 @@
-//! `preheat simulate`: a trace against modelled replicas under preheat's own policy.
+//! `preheat simulate`: a trace against modelled replicas under preheat or another autoscaler.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -7,9 +7,11 @@ use preheat_core::{ColdStartPrior, Concurrency, Policy, PolicySpec, Probability,
 use preheat_emulator::find_profile;
 use preheat_engine::EngineConfig;
 use preheat_sim::cold_start::ColdStartConfig;
+use preheat_sim::peers;
 use preheat_sim::preheat_policy::Preheat;
 use preheat_sim::report::{Quantiles, RunReport};
 use preheat_sim::run::{Simulation, SimulationConfig};
+use preheat_sim::scaler::Scaler;
 use preheat_sim::view::PoolBounds;
 use serde::Serialize;
 
@@ -28,8 +30,8 @@ struct Simulated<'a> {
 
 pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<Answer> {
     let config = config(args)?;
+    let mut scaler = scaler(args, &config.bounds)?;
     let simulation = Simulation::new(config)?;
-    let mut preheat = Preheat::new(policy(args)?);
     let mut line = Line::stderr();
     let request = TraceRequest {
         name: &args.trace,
@@ -41,7 +43,10 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<Answer> {
     };
     let trace = traces::prepare(&request, |note| line.print(&format!("note: {note}")))?;
     let began = Instant::now();
-    let report = simulation.run_preheat(trace.requests, &mut preheat)?;
+    let report = match &mut scaler {
+        Scaling::Preheat(preheat) => simulation.run_preheat(trace.requests, preheat)?,
+        Scaling::Peer(peer) => simulation.run(trace.requests, peer.as_mut())?,
+    };
     let took = began.elapsed();
     line.print(&format!(
         "simulated {} requests in {:.2} s of wall time",
@@ -56,6 +61,24 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<Answer> {
     }
     Ok(Answer::Yes)
 }
+
+/// Who scales.
+enum Scaling {
+    Preheat(Box<Preheat>),
+    Peer(Box<dyn Scaler>),
+}
+
+fn scaler(args: &SimulateArgs, bounds: &PoolBounds) -> anyhow::Result<Scaling> {
+    if args.policy == PREHEAT {
+        return Ok(Scaling::Preheat(Box::new(Preheat::new(policy(args)?))));
+    }
+    peers::by_name(&args.policy, bounds).map(Scaling::Peer).map_err(|error| {
+        hinted(error, format!("or `{PREHEAT}`; docs/policies/peers.md says what each one does"))
+    })
+}
+
+/// Name of our own policy.
+const PREHEAT: &str = "preheat";
 
 fn config(args: &SimulateArgs) -> anyhow::Result<SimulationConfig> {
     let profile = find_profile(&args.profile)?;
