@@ -37,6 +37,11 @@ impl ColdStartConfig {
         };
         Self::PerNode { first, later }
     }
+
+    /// The median of a first start, phase by phase.
+    pub fn typical(&self) -> Duration {
+        ColdStarts::new(self).typical()
+    }
 }
 
 /// The machines there are.

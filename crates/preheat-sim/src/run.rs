@@ -62,6 +62,11 @@ impl Simulation {
         &self.config
     }
 
+    /// Replicas that are ready when this trace begins.
+    pub fn replicas_initial(&self, trace: &[TraceRequest]) -> u32 {
+        Arrivals::new(trace.iter().copied()).replicas_initial(&self.config)
+    }
+
     /// Runs a trace, sorted by arrival, under an autoscaler that sets a number of replicas.
     ///
     /// # Errors
@@ -119,13 +124,7 @@ struct Run<'a, I> {
 impl<I: Iterator<Item = TraceRequest>> Run<'_, I> {
     fn begin(&mut self) {
         let config = &self.cluster.config;
-        let wanted = match config.replicas_initial {
-            ReplicasInitial::Count(count) => count,
-            ReplicasInitial::ForFirstMinute => {
-                self.arrivals.replicas_for_first_minute(&config.engine)
-            }
-        };
-        let count = wanted.clamp(config.bounds.replicas_min, config.bounds.replicas_max);
+        let count = self.arrivals.replicas_initial(config);
         let crashes: Vec<Instant> = config.faults.crashes.iter().map(|crash| crash.at).collect();
         let series = config.series;
         self.cluster.begin_with(count);

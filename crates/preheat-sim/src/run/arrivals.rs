@@ -9,7 +9,8 @@ use preheat_core::Instant;
 use preheat_engine::EngineConfig;
 use preheat_traffic::TraceRequest;
 
-use super::SimulationError;
+use super::config::{ReplicasInitial, SimulationConfig};
+use super::error::SimulationError;
 use crate::replica::capacity;
 use crate::replica::serving::NEVER;
 
@@ -30,9 +31,18 @@ impl<I: Iterator<Item = TraceRequest>> Arrivals<I> {
         arrivals
     }
 
+    /// Replicas that are ready at the start.
+    pub(crate) fn replicas_initial(&mut self, config: &SimulationConfig) -> u32 {
+        let wanted = match config.replicas_initial {
+            ReplicasInitial::Count(count) => count,
+            ReplicasInitial::ForFirstMinute => self.replicas_for_first_minute(&config.engine),
+        };
+        wanted.clamp(config.bounds.replicas_min, config.bounds.replicas_max)
+    }
+
     /// Replicas that the first minute needs, reading it ahead. A request on its own says nothing
     /// of a rate, so a shorter trace counts as a minute.
-    pub(crate) fn replicas_for_first_minute(&mut self, engine: &EngineConfig) -> u32 {
+    fn replicas_for_first_minute(&mut self, engine: &EngineConfig) -> u32 {
         let Some(begin) = self.next else { return 0 };
         let (mut count, mut prompt, mut output) = (0.0, 0.0, 0.0);
         let mut add = |request: &TraceRequest| {

@@ -1,0 +1,33 @@
+//! Why there is no comparison.
+
+use preheat_core::PolicyError;
+use preheat_sim::oracle::OracleError;
+use preheat_sim::peers::UnknownPolicy;
+use preheat_sim::run::SimulationError;
+
+/// Why there is no comparison.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CompareError {
+    /// A policy that there is not.
+    #[error(transparent)]
+    Policy(#[from] UnknownPolicy),
+    /// preheat's own policy can't be.
+    #[error("preheat's policy: {0}")]
+    Preheat(#[from] PolicyError),
+    /// A run that can't be, or that broke an invariant.
+    #[error("{policy} on {workload}: {error}")]
+    Run {
+        /// Whose run.
+        policy: String,
+        /// Which traffic.
+        workload: String,
+        /// What happened.
+        error: SimulationError,
+    },
+    /// A run's settings can't be.
+    #[error(transparent)]
+    Simulation(#[from] SimulationError),
+    /// There is no optimum.
+    #[error("the optimum: {0}")]
+    Oracle(#[from] OracleError),
+}

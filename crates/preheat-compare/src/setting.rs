@@ -1,0 +1,125 @@
+//! A policy with its knobs set, and which settings are tried.
+
+use std::collections::BTreeMap;
+
+use preheat_sim::peers::{self, UnknownPolicy};
+
+/// Name of our own policy.
+pub const PREHEAT: &str = "preheat";
+
+/// Aims that preheat is run with, beside the SLO's own. Its aim is the share of requests that the
+/// SLO asks for; there is nothing else to tune.
+const AIMS: [f64; 9] = [0.9, 0.95, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998, 0.999];
+/// Name of that knob.
+pub(crate) const AIM: &str = "aim";
+
+/// A policy with its knobs set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// Its name on the command line.
+    pub policy: String,
+    /// Values for some of its knobs.
+    pub knobs: BTreeMap<String, f64>,
+}
+
+/// No such policies, or none at all.
+pub type UnknownPolicies = UnknownPolicy;
+
+impl Setting {
+    /// A policy as its project ships it.
+    pub fn defaults(policy: &str) -> Self {
+        Self { policy: policy.to_owned(), knobs: BTreeMap::new() }
+    }
+
+    /// Whether it is as its project ships it.
+    pub fn is_default(&self) -> bool {
+        self.knobs.is_empty()
+    }
+}
+
+/// Names of the policies asked for: `all`, or names with commas between. Each exists.
+///
+/// # Errors
+/// Names the first that doesn't.
+pub fn select(asked: &str) -> Result<Vec<String>, UnknownPolicies> {
+    let mut names: Vec<String> = Vec::new();
+    for name in asked.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        if name == "all" {
+            names.push(PREHEAT.to_owned());
+            names.extend(peers::names().map(str::to_owned));
+        } else {
+            if name != PREHEAT {
+                peers::knobs(name)?;
+            }
+            names.push(name.to_owned());
+        }
+    }
+    let mut seen = Vec::new();
+    names.retain(|name| {
+        let new = !seen.contains(name);
+        seen.push(name.clone());
+        new
+    });
+    Ok(names)
+}
+
+/// Settings of `policy` to try: its defaults first, then, if it is to be tuned, every combination
+/// of its knobs' values. preheat always runs with each of its aims.
+pub(crate) fn settings(policy: &str, tune: bool) -> Result<Vec<Setting>, UnknownPolicy> {
+    let mut settings = vec![Setting::defaults(policy)];
+    if policy == PREHEAT {
+        settings.extend(AIMS.iter().map(|aim| Setting {
+            policy: policy.to_owned(),
+            knobs: BTreeMap::from([(AIM.to_owned(), *aim)]),
+        }));
+        return Ok(settings);
+    }
+    // A fleet that nobody scales has no default: its size is its setting.
+    if policy == "static" {
+        settings.clear();
+    } else if !tune || policy.starts_with("static:") {
+        return Ok(settings);
+    }
+    let mut combinations = vec![BTreeMap::new()];
+    for knob in peers::knobs(policy)? {
+        combinations = combinations
+            .iter()
+            .flat_map(|chosen: &BTreeMap<String, f64>| {
+                knob.values.iter().map(|value| {
+                    let mut chosen = chosen.clone();
+                    chosen.insert(knob.name.to_owned(), *value);
+                    chosen
+                })
+            })
+            .collect();
+    }
+    settings
+        .extend(combinations.into_iter().map(|knobs| Setting { policy: policy.to_owned(), knobs }));
+    Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_every_policy_once() {
+        let all = select("all,keda-waiting").unwrap();
+        assert_eq!(all.len(), peers::names().count() + 1);
+        assert_eq!(all[0], PREHEAT);
+        assert_eq!(select("preheat, static:4").unwrap(), ["preheat", "static:4"]);
+        assert!(select("keda").unwrap_err().to_string().contains("keda-waiting"));
+    }
+
+    #[test]
+    fn tuning_tries_the_defaults_and_every_combination() {
+        assert_eq!(settings("hpa-gpu", false).unwrap().len(), 1);
+        let knobs = peers::knobs("hpa-gpu").unwrap();
+        let combinations: usize = knobs.iter().map(|knob| knob.values.len()).product();
+        let tuned = settings("hpa-gpu", true).unwrap();
+        assert_eq!(tuned.len(), combinations + 1);
+        assert!(tuned[0].is_default());
+        assert!(settings("static", false).unwrap().iter().all(|setting| !setting.is_default()));
+        assert!(settings("preheat", false).unwrap().len() > 5);
+    }
+}
