@@ -7,6 +7,7 @@
 
 mod life;
 mod look;
+mod rollout;
 mod serve;
 
 pub(crate) use look::GatewayTaken;
@@ -55,6 +56,8 @@ pub(crate) struct Cluster {
     streams: Streams,
     /// Replicas wanted, as the last answer had it.
     pub(crate) desired: u32,
+    /// Successors on their way at one time, as the last rollout has it.
+    surge: u32,
     minute: look::MinuteCounts,
     /// Room for the events of one engine.
     scratch: Vec<EngineEvent>,
@@ -81,6 +84,7 @@ impl Cluster {
             cold_starts: ColdStarts::new(&config.startup),
             streams: Streams::new(config.seed),
             desired: 0,
+            surge: 0,
             minute: look::MinuteCounts::default(),
             scratch: Vec::new(),
             config,

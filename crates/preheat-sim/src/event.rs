@@ -16,6 +16,8 @@ pub(crate) enum Event {
     Replica { slot: u32, life: u32, step: LifeStep },
     /// The crash of this number in the list of faults.
     Crash { index: u32 },
+    /// The rollout of this number in the list of faults.
+    Rollout { index: u32 },
     /// An engine is scraped.
     Scrape { slot: u32, life: u32 },
     /// A minute ends.
@@ -54,7 +56,7 @@ impl Event {
     const fn priority(self) -> Priority {
         match self {
             Self::Replica { .. } => Priority::Life,
-            Self::Crash { .. } => Priority::Fault,
+            Self::Crash { .. } | Self::Rollout { .. } => Priority::Fault,
             Self::Scrape { .. } => Priority::Scrape,
             Self::Minute | Self::Tick => Priority::Look,
         }

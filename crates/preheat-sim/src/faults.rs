@@ -23,6 +23,8 @@ pub struct Faults {
     pub slow_factor: Option<f64>,
     /// Times in which the autoscaler is away; what it remembers it still knows afterwards.
     pub controller_outages: Vec<Window>,
+    /// Times at which whoever runs the replicas begins to replace them all.
+    pub rollouts: Vec<Rollout>,
 }
 
 /// From a moment on, for some time.
@@ -48,6 +50,17 @@ pub struct Crash {
     pub at: Instant,
     /// Which: the number of a replica among those that serve then, oldest first, round and round.
     pub index: u32,
+}
+
+/// One rollout: each replica that exists is replaced by a new one. Replacements count as starts and
+/// stops, come on top of the bounds, and wait for places like all others; a sleeping replica is
+/// replaced by one that is awake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rollout {
+    /// When it begins.
+    pub at: Instant,
+    /// Replacements on their way at one time, beside what is replaced; none replaces nothing.
+    pub surge: u32,
 }
 
 impl Faults {

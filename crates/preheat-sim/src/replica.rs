@@ -31,6 +31,17 @@ pub(crate) enum Phase {
     Waking,
 }
 
+/// Where it stands in a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// It is to stay.
+    Current,
+    /// It is replaced by and by.
+    Old,
+    /// On its way to replace one; its autoscaler knows nothing of it.
+    Successor,
+}
+
 /// One replica.
 #[derive(Debug)]
 pub(crate) struct Replica {
@@ -40,6 +51,7 @@ pub(crate) struct Replica {
     pub(crate) ordered_at: Instant,
     pub(crate) ready_at: Option<Instant>,
     pub(crate) restarts: u32,
+    pub(crate) version: Version,
     /// Counts its lives, so that an event of an earlier one is void.
     pub(crate) life: u32,
     pub(crate) place: Option<Place>,
@@ -58,6 +70,7 @@ impl Replica {
             ordered_at: now,
             ready_at: None,
             restarts: 0,
+            version: Version::Current,
             life,
             place: None,
             charged_to: None,
@@ -72,6 +85,20 @@ impl Replica {
 
     pub(crate) fn outstanding(&self) -> u32 {
         self.serving.as_ref().map_or(0, |serving| serving.outstanding())
+    }
+
+    /// Whether an autoscaler that sets a count means this one too.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.phase != Phase::Draining && self.version != Version::Successor
+    }
+
+    /// Whether it is a rollout's business alone.
+    pub(crate) fn is_hidden(&self) -> bool {
+        match self.version {
+            Version::Current => false,
+            Version::Old => self.phase == Phase::Draining,
+            Version::Successor => true,
+        }
     }
 
     /// Whether its engine answers scrapes as one that serves.

@@ -126,10 +126,14 @@ impl<I: Iterator<Item = TraceRequest>> Run<'_, I> {
         let config = &self.cluster.config;
         let count = self.arrivals.replicas_initial(config);
         let crashes: Vec<Instant> = config.faults.crashes.iter().map(|crash| crash.at).collect();
+        let rollouts: Vec<Instant> = config.faults.rollouts.iter().map(|r| r.at).collect();
         let series = config.series;
         self.cluster.begin_with(count);
         for (index, at) in (0..).zip(crashes) {
             self.cluster.events.push(at, Event::Crash { index });
+        }
+        for (index, at) in (0..).zip(rollouts) {
+            self.cluster.events.push(at, Event::Rollout { index });
         }
         if series {
             self.cluster.events.push(Instant::ORIGIN.saturating_add(MINUTE), Event::Minute);
@@ -180,6 +184,7 @@ impl<I: Iterator<Item = TraceRequest>> Run<'_, I> {
         match event {
             Event::Replica { slot, life, step } => self.cluster.live(slot, life, step),
             Event::Crash { index } => self.cluster.crash(index),
+            Event::Rollout { index } => self.cluster.roll_out(index),
             Event::Scrape { slot, life } => self.cluster.scrape(slot, life),
             Event::Minute => {
                 self.cluster.events.push(at.saturating_add(MINUTE), Event::Minute);

@@ -43,10 +43,15 @@ impl Cluster {
     /// Orders so many more.
     fn order(&mut self, count: u32) {
         for _ in 0..count {
-            let slot = self.add();
-            self.tally.starts += 1;
-            self.place(slot);
+            self.order_one();
         }
+    }
+
+    pub(super) fn order_one(&mut self) -> u32 {
+        let slot = self.add();
+        self.tally.starts += 1;
+        self.place(slot);
+        slot
     }
 
     fn add(&mut self) -> u32 {
@@ -156,6 +161,7 @@ impl Cluster {
             self.events.push(now.saturating_add(offset), Event::Scrape { slot, life });
         }
         self.send_held();
+        self.succeed(slot);
     }
 
     /// The engine of a new replica: with a noisy neighbour or without.
@@ -248,8 +254,8 @@ impl Cluster {
     }
 
     /// Whether a draining replica goes as soon as it is empty, rather than when told to.
-    pub(super) const fn drains_itself(&self) -> bool {
-        self.scrapes.is_some()
+    pub(super) fn drains_itself(&self, slot: u32) -> bool {
+        self.scrapes.is_some() || self.replica(slot).is_some_and(Replica::is_hidden)
     }
 }
 
@@ -260,7 +266,7 @@ impl Cluster {
         let bounds = &self.config.bounds;
         let desired = desired.clamp(bounds.replicas_min, bounds.replicas_max);
         self.desired = desired;
-        let counted = self.existing().filter(|(_, r)| r.phase != Phase::Draining).count();
+        let counted = self.existing().filter(|(_, r)| r.is_counted()).count();
         let counted = u32::try_from(counted).unwrap_or(u32::MAX);
         if desired > counted {
             self.tally.moved(Direction::Up);
@@ -277,7 +283,7 @@ impl Cluster {
     fn victims(&mut self, count: usize) -> Vec<u32> {
         let mut candidates: Vec<(u8, Instant, ReplicaId, u32)> = self
             .existing()
-            .filter(|(_, r)| r.phase != Phase::Draining)
+            .filter(|(_, r)| r.is_counted())
             .map(|(slot, r)| {
                 let rank = match r.phase {
                     Phase::Pending => 2,
@@ -299,7 +305,7 @@ impl Cluster {
         candidates.into_iter().take(count).map(|candidate| candidate.3).collect()
     }
 
-    fn let_go(&mut self, slot: u32) {
+    pub(super) fn let_go(&mut self, slot: u32) {
         let now = self.now;
         let Some(replica) = self.replica_mut(slot) else { return };
         if replica.phase != Phase::Ready || replica.outstanding() == 0 {
@@ -353,8 +359,13 @@ impl Cluster {
             }
             (Action::Drain { .. }, Phase::Ready) => {
                 replica.enter(Phase::Draining, now);
+                // Of an old one the rest is a rollout's business.
+                let is_done = replica.is_hidden() && replica.outstanding() == 0;
                 self.routing.close(slot);
                 self.tally.moved(Direction::Down);
+                if is_done {
+                    self.remove(slot);
+                }
             }
             (Action::Sleep { .. }, Phase::Draining) => {
                 if let Some(serving) = replica.serving.as_mut() {

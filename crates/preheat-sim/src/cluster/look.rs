@@ -80,7 +80,7 @@ impl Cluster {
         let now = self.now;
         for slot in &self.order {
             let replica = self.replicas.get_mut(*slot as usize).and_then(Option::as_mut);
-            let Some(replica) = replica else { continue };
+            let Some(replica) = replica.filter(|replica| !replica.is_hidden()) else { continue };
             let state = match replica.phase {
                 Phase::Pending | Phase::Starting | Phase::Standby | Phase::Waking => {
                     ReplicaState::Starting
@@ -130,7 +130,8 @@ impl Cluster {
                 }
             }
         }
-        let replicas = self.existing().map(|(_, replica)| self.observation(replica)).collect();
+        let shown = self.existing().filter(|(_, replica)| !replica.is_hidden());
+        let replicas = shown.map(|(_, replica)| self.observation(replica)).collect();
         Ok(Observation {
             tick,
             now: self.now,

@@ -73,7 +73,7 @@ impl Cluster {
             return Ok(());
         }
         if replica.phase == Phase::Draining {
-            if outstanding == 0 && self.drains_itself() {
+            if outstanding == 0 && self.drains_itself(slot) {
                 self.remove(slot);
             }
             return Ok(());

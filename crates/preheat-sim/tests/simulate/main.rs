@@ -13,3 +13,4 @@ mod faults;
 mod fleet;
 mod large;
 mod preheat;
+mod rollout;

@@ -2,7 +2,7 @@
 
 use preheat_core::{Policy, PolicySpec, Probability, ReplicaCount};
 use preheat_sim::cold_start::GpuSupply;
-use preheat_sim::faults::{Crash, Faults, Window};
+use preheat_sim::faults::{Crash, Faults, Rollout, Window};
 use preheat_sim::preheat_policy::Preheat;
 use preheat_sim::report::RunReport;
 use preheat_sim::run::{ReplicasInitial, Simulation, SimulationConfig};
@@ -99,6 +99,9 @@ fn an_outage_of_metrics_gives_nothing_up() {
     assert_eq!((report.streams_cut, report.failed), (0, 0));
 }
 
+/// Successors on their way in a rollout, at most.
+const SURGE_MAX: u32 = 3;
+
 fn faults() -> impl Strategy<Value = Faults> {
     let share = |max| (0.0..max).prop_map(Probability::saturating);
     let window = || {
@@ -108,8 +111,12 @@ fn faults() -> impl Strategy<Value = Faults> {
     let windows = move || proptest::collection::vec(window(), 0..3);
     let crash = (0_u64..600, 0_u32..9).prop_map(|(when, index)| Crash { at: at(when), index });
     let crashes = proptest::collection::vec(crash, 0..8);
+    let rollout =
+        (0_u64..600, 0..=SURGE_MAX).prop_map(|(when, surge)| Rollout { at: at(when), surge });
+    let rollouts = proptest::collection::vec(rollout, 0..3);
     let shares = (share(0.6), share(0.4), share(0.2), share(0.5));
-    (shares, windows(), windows(), crashes).prop_map(|(shares, outages, away, crashes)| Faults {
+    let all = (shares, windows(), windows(), crashes, rollouts);
+    all.prop_map(|(shares, outages, away, crashes, rollouts)| Faults {
         scrape_loss: shares.0,
         metrics_outages: outages,
         start_failure: shares.1,
@@ -118,6 +125,7 @@ fn faults() -> impl Strategy<Value = Faults> {
         slow: shares.3,
         slow_factor: Some(1.4),
         controller_outages: away,
+        rollouts,
     })
 }
 
@@ -153,6 +161,6 @@ proptest! {
         });
         let report = run(config, &poisson(seed, &stretches), preheat);
         prop_assert_eq!(report.requests, report.completed + report.failed);
-        prop_assert!(report.replicas_peak <= nodes * gpus_each);
+        prop_assert!(report.replicas_peak <= nodes * gpus_each + SURGE_MAX);
     }
 }
