@@ -1,9 +1,10 @@
 //! Request traffic as data: recorded traces and rate series, read from files or redrawn from
-//! embedded figures, cut to a window and scaled.
+//! embedded figures, cut to a window and scaled; and traffic made from formulae.
 //!
 //! ```text
 //! file ──read──► Recording ──into_trace(Shaping)──► Trace ──► simulator, load generator
 //! figures ─────────────embedded(…, seed)──────────►
+//! formulae ────────SyntheticPart::trace(seed)─────►
 //! ```
 //!
 //! **Invariant:** a [`Trace`] is sorted by arrival, is not empty and has at most
@@ -20,6 +21,7 @@ mod read;
 mod scale;
 mod shape;
 mod summary;
+mod synthetic;
 mod timestamp;
 mod trace;
 
@@ -32,4 +34,8 @@ pub use read::{LINE_BYTES_MAX, Note, Recording, Traffic, read, read_file};
 pub use scale::RATE_SCALE_MAX;
 pub use shape::Shaping;
 pub use summary::{BINS_MAX, Summary, TokenQuantiles};
+pub use synthetic::{
+    GAP_CV_MAX, LengthLaw, LengthMix, LogNormalTokens, MixChange, RateShape, SyntheticPart,
+    TokenLaw, superpose,
+};
 pub use trace::{ARRIVAL_MAX, REQUESTS_MAX, Trace, TraceRequest};
