@@ -5,4 +5,5 @@
 
 pub mod config;
 pub mod journal;
+pub mod policy_file;
 pub mod status;

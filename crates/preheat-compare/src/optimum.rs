@@ -8,7 +8,7 @@ use preheat_sim::oracle::{
     Costs, DemandSpec, Opening, Oracle, OraclePlan, OracleSpec, ServiceModel, demand,
 };
 use preheat_sim::report::RunReport;
-use preheat_sim::run::{ReplicasInitial, Simulation, SimulationConfig};
+use preheat_sim::run::{Simulation, SimulationConfig};
 
 use crate::error::CompareError;
 use crate::outcome::Outcome;
@@ -84,11 +84,7 @@ impl<'a> Optimum<'a> {
     pub fn replay(&self, attainment: f64, series: bool) -> Result<RunReport, CompareError> {
         let reference = self.oracle.at_most((1.0 - attainment).clamp(0.0, 1.0))?;
         let mut plan = OraclePlan::new(&self.oracle, &reference.plan)?;
-        let config = SimulationConfig {
-            replicas_initial: ReplicasInitial::Count(plan.opening()),
-            series,
-            ..self.workload.config.clone()
-        };
+        let config = SimulationConfig { series, ..self.workload.config.clone() };
         let requests = self.workload.trace.requests.iter().copied();
         Ok(Simulation::new(config)?.run(requests, &mut plan)?)
     }

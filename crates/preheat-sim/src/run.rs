@@ -124,7 +124,14 @@ struct Run<'a, I> {
 impl<I: Iterator<Item = TraceRequest>> Run<'_, I> {
     fn begin(&mut self) {
         let config = &self.cluster.config;
-        let count = self.arrivals.replicas_initial(config);
+        let by_scaler = match &self.autoscaler {
+            Autoscaler::Scaler { scaler, .. } => scaler.replicas_initial(),
+            Autoscaler::Preheat { .. } => None,
+        };
+        let count = match by_scaler {
+            Some(count) => count.clamp(config.bounds.replicas_min, config.bounds.replicas_max),
+            None => self.arrivals.replicas_initial(config),
+        };
         let crashes: Vec<Instant> = config.faults.crashes.iter().map(|crash| crash.at).collect();
         let rollouts: Vec<Instant> = config.faults.rollouts.iter().map(|r| r.at).collect();
         let series = config.series;

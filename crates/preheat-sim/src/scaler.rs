@@ -18,6 +18,12 @@ pub trait Scaler {
     /// How its metrics reach it.
     fn pipeline(&self) -> MetricsPipeline;
 
+    /// The fleet that stands ready before the traffic comes, where that is part of what the policy
+    /// is; otherwise the run's own configuration says.
+    fn replicas_initial(&self) -> Option<u32> {
+        None
+    }
+
     /// Replicas that should exist from now on. The cluster holds it inside the pool's bounds.
     fn tick(&mut self, view: &FleetView<'_>) -> u32;
 }

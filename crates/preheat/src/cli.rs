@@ -6,6 +6,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod compare;
+mod pool;
+
+pub(crate) use compare::CompareArgs;
+pub(crate) use pool::PoolArgs;
+
 /// Autoscaler for LLM inference replicas, which start slowly
 #[derive(Debug, Parser)]
 #[command(name = "preheat", version, max_term_width = 100)]
@@ -24,6 +30,9 @@ pub(crate) enum Command {
     Load(LoadArgs),
     /// Run a trace against modelled replicas under any autoscaler, faster than real
     Simulate(SimulateArgs),
+    /// Run traces under many autoscalers, tune them, and set their costs at equal attainment beside
+    /// the offline optimum
+    Compare(CompareArgs),
     /// Show what the pools of a running preheat are doing
     Status(StatusArgs),
     /// Tell in words and numbers why a pool was scaled, or was not
@@ -151,7 +160,8 @@ pub(crate) struct SimulateArgs {
     /// Trace file as for `load`, or `azure-conversation`, `azure-code`, `azure-mix`
     #[arg(long)]
     pub(crate) trace: String,
-    /// Who scales: `preheat`, or another autoscaler as docs/policies/peers.md lists them
+    /// Who scales: `preheat`, `oracle` (the offline optimum's plan), another autoscaler as
+    /// docs/policies/peers.md lists them, or a policy file that sets one's knobs
     #[arg(long, default_value = "preheat")]
     pub(crate) policy: String,
     /// Format of the trace [default: told from its first line]
@@ -166,33 +176,11 @@ pub(crate) struct SimulateArgs {
     /// End of the part of the trace to run
     #[arg(long, value_parser = duration)]
     pub(crate) until: Option<Duration>,
-    /// Engine profile: model, precision and GPU
-    #[arg(long, default_value = crate::commands::PROFILE_DEFAULT)]
-    pub(crate) profile: String,
-    /// Most requests in the batch [default: the profile's]
-    #[arg(long)]
-    pub(crate) max_num_seqs: Option<u32>,
-    /// Time from ordering a replica to ready
-    #[arg(long, default_value = "180s", value_parser = duration)]
-    pub(crate) cold_start: Duration,
-    /// Fewest replicas
-    #[arg(long, default_value_t = 1)]
-    pub(crate) min_replicas: u32,
-    /// Most replicas
-    #[arg(long, default_value_t = 100)]
-    pub(crate) max_replicas: u32,
-    /// SLO on TTFT: longer is a miss
-    #[arg(long, default_value = "2s", value_parser = duration)]
-    pub(crate) slo_ttft: Duration,
-    /// Share of requests that should be inside the SLO
-    #[arg(long, default_value_t = 0.99)]
-    pub(crate) slo_quantile: f64,
-    /// SLO on TPOT: longer is a miss
-    #[arg(long, value_parser = duration)]
-    pub(crate) slo_tpot: Option<Duration>,
-    /// Seed of everything that is drawn
-    #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) pool: PoolArgs,
+    /// Report minute by minute too, in JSON
+    #[arg(long, requires = "json")]
+    pub(crate) series: bool,
     /// Print the report as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -302,6 +290,6 @@ pub(crate) struct EngineArgs {
     pub(crate) fault: Option<String>,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     preheat_api::config::parse_duration(text)
 }

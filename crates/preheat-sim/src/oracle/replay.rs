@@ -99,6 +99,10 @@ impl Scaler for OraclePlan {
         MetricsPipeline { scrape_interval: self.slot, delay: Duration::ZERO }
     }
 
+    fn replicas_initial(&self) -> Option<u32> {
+        Some(self.opening)
+    }
+
     fn tick(&mut self, view: &FleetView<'_>) -> u32 {
         self.desired_at(view.now)
     }

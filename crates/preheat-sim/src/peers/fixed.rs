@@ -21,7 +21,10 @@ impl Spec for Static {
     type Knobs = StaticKnobs;
     const TUNABLES: &'static [Tunable<StaticKnobs>] = &[Tunable {
         name: "replicas",
-        values: &[1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 24.0, 32.0, 40.0, 48.0],
+        values: &[
+            1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 24.0, 32.0, 40.0, 48.0, 64.0,
+            80.0, 100.0,
+        ],
         set: |knobs, value| knobs.replicas = Some(count_up(value)),
     }];
 
@@ -55,6 +58,10 @@ impl Scaler for FixedScaler {
 
     fn pipeline(&self) -> MetricsPipeline {
         PROMETHEUS
+    }
+
+    fn replicas_initial(&self) -> Option<u32> {
+        Some(self.replicas)
     }
 
     fn tick(&mut self, _view: &FleetView<'_>) -> u32 {

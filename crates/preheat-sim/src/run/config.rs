@@ -54,8 +54,9 @@ pub struct SimulationConfig {
 /// How many replicas are ready at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplicasInitial {
-    /// As many as the first minute of the trace needs.
-    ForFirstMinute,
+    /// As many as the busiest minute of the trace's first so long needs, with the headroom of
+    /// square-root staffing.
+    ForFirst(Duration),
     /// So many, held inside the bounds.
     Count(u32),
 }
@@ -102,7 +103,7 @@ impl SimulationConfig {
             start_timeout: Duration::from_secs(1800),
             router: Router::default(),
             seed: 0,
-            replicas_initial: ReplicasInitial::ForFirstMinute,
+            replicas_initial: ReplicasInitial::ForFirst(Duration::from_secs(60)),
             initial_start_charged: true,
             scale_down: ScaleDown { victim: Victim::Newest, drain: Drain::Graceful },
             drain: true,

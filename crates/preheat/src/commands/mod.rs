@@ -1,8 +1,10 @@
 //! One file for each command; each takes its arguments and says how it went.
 
+mod compare;
 mod demo;
 mod engine;
 mod load;
+mod pool;
 mod reference;
 mod replay;
 mod simulate;
@@ -27,6 +29,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Answer> {
         Command::Up(args) => up::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Replay(args) => replay::run(&args),

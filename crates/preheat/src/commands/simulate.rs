@@ -1,51 +1,55 @@
 //! `preheat simulate`: a trace against modelled replicas under preheat or another autoscaler.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use preheat_core::{ColdStartPrior, Concurrency, Policy, PolicySpec, Probability, ReplicaCount};
-use preheat_emulator::find_profile;
-use preheat_engine::EngineConfig;
-use preheat_sim::cold_start::ColdStartConfig;
-use preheat_sim::peers;
-use preheat_sim::preheat_policy::Preheat;
+use preheat_api::policy_file::PolicyFile;
+use preheat_compare::{Optimum, PREHEAT, Setting, Workload, select};
 use preheat_sim::report::{Quantiles, RunReport};
-use preheat_sim::run::{Simulation, SimulationConfig};
-use preheat_sim::scaler::Scaler;
-use preheat_sim::view::PoolBounds;
 use serde::Serialize;
 
+use super::pool;
 use super::traces::{self, TraceRequest};
 use crate::cli::SimulateArgs;
 use crate::failure::{Answer, hinted};
 use crate::terminal::Line;
 
-/// A report and what it is a report of.
+/// Name of the policy that knows the future.
+const ORACLE: &str = "oracle";
+
+/// A report, what it is a report of, and what was possible.
 #[derive(Debug, Serialize)]
 struct Simulated<'a> {
     trace: &'a str,
     #[serde(flatten)]
     report: &'a RunReport,
+    /// GPU-hours of the optimum that attains as much, in the slot model.
+    oracle_gpu_hours: f64,
+    gpu_hours_ratio: f64,
 }
 
 pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<Answer> {
-    let config = config(args)?;
-    let mut scaler = scaler(args, &config.bounds)?;
-    let simulation = Simulation::new(config)?;
     let mut line = Line::stderr();
+    let scaled_by = Policy::of(&args.policy)?;
     let request = TraceRequest {
         name: &args.trace,
         format: args.format.as_deref(),
         from: args.from,
         until: args.until,
         rate_scale: args.rate_scale,
-        seed: args.seed,
+        seed: args.pool.seed,
     };
     let trace = traces::prepare(&request, |note| line.print(&format!("note: {note}")))?;
+    let workload = pool::workload(&args.pool, args.trace.clone(), trace)?;
+    line.draw(&format!("simulating {} requests", workload.trace.requests.len()));
     let began = Instant::now();
-    let report = match &mut scaler {
-        Scaling::Preheat(preheat) => simulation.run_preheat(trace.requests, preheat)?,
-        Scaling::Peer(peer) => simulation.run(trace.requests, peer.as_mut())?,
+    let report = match &scaled_by {
+        Policy::Oracle => {
+            let attainment = args.pool.slo_quantile;
+            Optimum::of(&workload)?.replay(attainment, args.series)?
+        }
+        Policy::Setting(setting) => workload.run(setting, args.series)?,
     };
     let took = began.elapsed();
     line.print(&format!(
@@ -53,70 +57,66 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<Answer> {
         report.requests,
         took.as_secs_f64()
     ));
+    let oracle_gpu_hours = oracle_gpu_hours(&workload, &report)?;
+    let simulated = Simulated {
+        trace: &args.trace,
+        gpu_hours_ratio: report.gpu_hours / oracle_gpu_hours,
+        report: &report,
+        oracle_gpu_hours,
+    };
     if args.json {
-        let simulated = Simulated { trace: &args.trace, report: &report };
         super::print(&format!("{}\n", serde_json::to_string(&simulated)?))?;
     } else {
-        super::print(&text(&report, args.slo_ttft))?;
+        super::print(&text(&simulated, args.pool.slo_ttft))?;
     }
     Ok(Answer::Yes)
 }
 
+/// What the optimum pays for as much attainment.
+fn oracle_gpu_hours(workload: &Workload, report: &RunReport) -> anyhow::Result<f64> {
+    Ok(Optimum::of(workload)?.bound_gpu_hours(report.attainment)?)
+}
+
 /// Who scales.
-enum Scaling {
-    Preheat(Box<Preheat>),
-    Peer(Box<dyn Scaler>),
+enum Policy {
+    Oracle,
+    Setting(Setting),
 }
 
-fn scaler(args: &SimulateArgs, bounds: &PoolBounds) -> anyhow::Result<Scaling> {
-    if args.policy == PREHEAT {
-        return Ok(Scaling::Preheat(Box::new(Preheat::new(policy(args)?))));
+impl Policy {
+    /// By its name, or as a file says.
+    fn of(asked: &str) -> anyhow::Result<Self> {
+        if asked == ORACLE {
+            return Ok(Self::Oracle);
+        }
+        let path = Path::new(asked);
+        if path.is_file() {
+            let file = PolicyFile::read(path)?;
+            check(&file.policy)?;
+            return Ok(Self::Setting(Setting { policy: file.policy, knobs: file.knobs }));
+        }
+        check(asked)?;
+        Ok(Self::Setting(Setting::defaults(asked)))
     }
-    peers::by_name(&args.policy, bounds).map(Scaling::Peer).map_err(|error| {
-        hinted(error, format!("or `{PREHEAT}`; docs/policies/peers.md says what each one does"))
-    })
 }
 
-/// Name of our own policy.
-const PREHEAT: &str = "preheat";
-
-fn config(args: &SimulateArgs) -> anyhow::Result<SimulationConfig> {
-    let profile = find_profile(&args.profile)?;
-    let mut engine = EngineConfig::for_profile(profile);
-    if let Some(seqs) = args.max_num_seqs {
-        engine.max_num_seqs = Concurrency::new(seqs)
-            .ok_or_else(|| hinted("--max-num-seqs is 0", "give at least 1"))?;
+fn check(name: &str) -> anyhow::Result<()> {
+    let known = select(name).map_err(|error| {
+        let hint = format!(
+            "or `{PREHEAT}`, `{ORACLE}`, or a policy file; docs/policies/peers.md says what each \
+             one does"
+        );
+        hinted(error, hint)
+    })?;
+    if known.len() != 1 {
+        let hint = "`preheat compare` runs several";
+        return Err(hinted(format!("{name:?} is not one policy"), hint));
     }
-    let bounds = PoolBounds {
-        replicas_min: args.min_replicas,
-        replicas_max: args.max_replicas,
-        ttft_slo: args.slo_ttft,
-        attainment_slo: args.slo_quantile,
-        tpot_slo: args.slo_tpot,
-    };
-    let startup = ColdStartConfig::Fixed(args.cold_start);
-    Ok(SimulationConfig {
-        gpus_per_replica: profile.gpus,
-        seed: args.seed,
-        ..SimulationConfig::new(engine, bounds, startup)
-    })
+    Ok(())
 }
 
-/// The defaults of a pool that is told its bounds, its SLO, and how long a start takes.
-fn policy(args: &SimulateArgs) -> anyhow::Result<Policy> {
-    let mut spec = PolicySpec {
-        replicas_min: ReplicaCount(args.min_replicas),
-        replicas_max: ReplicaCount(args.max_replicas),
-        cold_start_prior: ColdStartPrior { p50: args.cold_start, p90: args.cold_start },
-        ..PolicySpec::default()
-    };
-    spec.slo.threshold = args.slo_ttft;
-    spec.slo.quantile = Probability::new(args.slo_quantile)
-        .ok_or_else(|| hinted("--slo-quantile is no ratio", "give 0.99 for P99"))?;
-    Ok(spec.validate()?)
-}
-
-fn text(report: &RunReport, ttft_slo: Duration) -> String {
+fn text(simulated: &Simulated<'_>, ttft_slo: Duration) -> String {
+    let report = simulated.report;
     let mut text = String::new();
     // Writing to a string can't fail.
     let _ = writeln!(
@@ -139,6 +139,11 @@ fn text(report: &RunReport, ttft_slo: Duration) -> String {
         report.stops,
         report.replicas_peak,
         report.direction_changes
+    );
+    let _ = writeln!(
+        text,
+        "optimum      {:.2} GPU-hours for as much attainment; this is {:.2} times that",
+        simulated.oracle_gpu_hours, simulated.gpu_hours_ratio
     );
     text
 }

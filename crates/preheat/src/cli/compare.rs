@@ -1,0 +1,44 @@
+//! Arguments of `preheat compare`.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{PoolArgs, duration};
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// Trace as for `simulate`; may be repeated. `@K` after it multiplies its rate by K, as in
+    /// `azure-code@10`
+    #[arg(long, required = true)]
+    pub(crate) trace: Vec<String>,
+    /// Policies, with commas between: names as for `simulate`, or `all`
+    #[arg(long, default_value = "all")]
+    pub(crate) policies: String,
+    /// Try every combination of the values that a policy's users would set its knobs to
+    #[arg(long)]
+    pub(crate) tune: bool,
+    /// Attainments at which costs are compared, with commas between
+    #[arg(long, default_value = "0.99,0.95", value_delimiter = ',')]
+    pub(crate) attainment: Vec<f64>,
+    /// Cold starts that each policy's best setting is run with too, with commas between
+    #[arg(long, value_delimiter = ',', value_parser = duration)]
+    pub(crate) cold_starts: Vec<Duration>,
+    /// Multiplies the arrival rate of traces without an `@K`, keeping the shape of bursts
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) rate_scale: f64,
+    /// Start of the part of each trace to run, from its first request
+    #[arg(long, value_parser = duration)]
+    pub(crate) from: Option<Duration>,
+    /// End of the part of each trace to run
+    #[arg(long, value_parser = duration)]
+    pub(crate) until: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) pool: PoolArgs,
+    /// Threads [default: one for each core]
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+    /// Print everything as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}

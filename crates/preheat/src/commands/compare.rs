@@ -1,0 +1,95 @@
+//! `preheat compare`: traces under many autoscalers, side by side.
+
+mod table;
+
+use std::num::NonZero;
+use std::path::Path;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use preheat_compare::{ComparisonSpec, Workload, compare, select};
+use preheat_sim::run::ReplicasInitial;
+
+use super::pool;
+use super::traces::{self, TraceRequest};
+use crate::cli::CompareArgs;
+use crate::failure::{Answer, hinted};
+use crate::terminal::Line;
+
+pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<Answer> {
+    let mut line = Line::stderr();
+    let spec = spec(args)?;
+    let workloads: Vec<Workload> = args
+        .trace
+        .iter()
+        .map(|trace| workload(args, trace, &mut line))
+        .collect::<Result<_, _>>()?;
+    let began = Instant::now();
+    let line = Mutex::new(line);
+    let progress = |what: &str, finished: usize, of: usize| {
+        // A poisoned lock only costs a line of progress.
+        if let Ok(mut line) = line.lock() {
+            line.draw(&format!("{what}: {finished} of {of} runs"));
+        }
+    };
+    let comparison = compare(&workloads, &spec, &progress)?;
+    let mut line = line.into_inner().unwrap_or_else(|_| Line::stderr());
+    line.print(&format!("compared in {:.0} s of wall time", began.elapsed().as_secs_f64()));
+    if args.json {
+        super::print(&format!("{}\n", serde_json::to_string(&comparison)?))?;
+    } else {
+        super::print(&table::text(&comparison))?;
+    }
+    Ok(Answer::Yes)
+}
+
+fn spec(args: &CompareArgs) -> anyhow::Result<ComparisonSpec> {
+    let policies = select(&args.policies)
+        .map_err(|error| hinted(error, "docs/policies/peers.md says what each one does"))?;
+    if policies.is_empty() {
+        return Err(hinted("--policies names none", "give names with commas between, or `all`"));
+    }
+    if let Some(wrong) = args.attainment.iter().find(|a| !(0.0..1.0).contains(*a)) {
+        let message = format!("--attainment has {wrong}, which is no ratio below 1");
+        return Err(hinted(message, "give 0.99 for 99 %"));
+    }
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    Ok(ComparisonSpec {
+        policies,
+        tune: args.tune,
+        attainments: args.attainment.clone(),
+        cold_starts: args.cold_starts.clone(),
+        series: false,
+        threads: args.threads.unwrap_or(cores),
+    })
+}
+
+fn workload(args: &CompareArgs, asked: &str, line: &mut Line) -> anyhow::Result<Workload> {
+    let (name, rate_scale) = match asked.rsplit_once('@') {
+        Some((name, scale)) if !Path::new(asked).exists() => {
+            let scale = scale.parse().map_err(|_| {
+                let message = format!("the rate scale {scale:?} of trace {asked:?} is no number");
+                hinted(message, "write it as in `azure-code@10`")
+            })?;
+            (name, scale)
+        }
+        _ => (asked, args.rate_scale),
+    };
+    let request = TraceRequest {
+        name,
+        format: None,
+        from: args.from,
+        until: args.until,
+        rate_scale,
+        seed: args.pool.seed,
+    };
+    let trace = traces::prepare(&request, |note| line.print(&format!("note: {note}")))?;
+    let stem = Path::new(name).file_name().and_then(|stem| stem.to_str()).unwrap_or(name);
+    let stem = stem.trim_end_matches(".gz").trim_end_matches(".csv");
+    let mut workload = pool::workload(&args.pool, format!("{stem}@{rate_scale}"), trace)?;
+    // Whatever the first lead time lacks, nobody could have mended.
+    let first = args.pool.cold_start + Duration::from_secs(60);
+    workload.config.replicas_initial = ReplicasInitial::ForFirst(first);
+    Ok(workload)
+}

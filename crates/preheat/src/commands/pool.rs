@@ -1,0 +1,57 @@
+//! From arguments to a workload: traffic on a pool of the simulated world.
+
+use preheat_compare::Workload;
+use preheat_core::{ColdStartPrior, Concurrency, PolicySpec, Probability, ReplicaCount};
+use preheat_emulator::find_profile;
+use preheat_engine::EngineConfig;
+use preheat_sim::cold_start::ColdStartConfig;
+use preheat_sim::run::SimulationConfig;
+use preheat_sim::view::PoolBounds;
+use preheat_traffic::Trace;
+
+use crate::cli::PoolArgs;
+use crate::failure::hinted;
+
+/// Puts a trace on the pool that the arguments describe.
+pub(crate) fn workload(args: &PoolArgs, name: String, trace: Trace) -> anyhow::Result<Workload> {
+    let config = config(args)?;
+    // Whatever preheat would refuse is refused now, and not after an hour of other runs.
+    let spec = spec(args)?.validate()?.into();
+    Ok(Workload { name, profile: args.profile.clone(), trace, config, spec })
+}
+
+fn config(args: &PoolArgs) -> anyhow::Result<SimulationConfig> {
+    let profile = find_profile(&args.profile)?;
+    let mut engine = EngineConfig::for_profile(profile);
+    if let Some(seqs) = args.max_num_seqs {
+        engine.max_num_seqs = Concurrency::new(seqs)
+            .ok_or_else(|| hinted("--max-num-seqs is 0", "give at least 1"))?;
+    }
+    let bounds = PoolBounds {
+        replicas_min: args.min_replicas,
+        replicas_max: args.max_replicas,
+        ttft_slo: args.slo_ttft,
+        attainment_slo: args.slo_quantile,
+        tpot_slo: args.slo_tpot,
+    };
+    let startup = ColdStartConfig::Fixed(args.cold_start);
+    Ok(SimulationConfig {
+        gpus_per_replica: profile.gpus,
+        seed: args.seed,
+        ..SimulationConfig::new(engine, bounds, startup)
+    })
+}
+
+/// The defaults of a pool that is told its bounds, its SLO, and how long a start takes.
+fn spec(args: &PoolArgs) -> anyhow::Result<PolicySpec> {
+    let mut spec = PolicySpec {
+        replicas_min: ReplicaCount(args.min_replicas),
+        replicas_max: ReplicaCount(args.max_replicas),
+        cold_start_prior: ColdStartPrior { p50: args.cold_start, p90: args.cold_start },
+        ..PolicySpec::default()
+    };
+    spec.slo.threshold = args.slo_ttft;
+    spec.slo.quantile = Probability::new(args.slo_quantile)
+        .ok_or_else(|| hinted("--slo-quantile is no ratio", "give 0.99 for P99"))?;
+    Ok(spec)
+}
