@@ -8,9 +8,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod compare;
 mod pool;
+mod scenario;
 
 pub(crate) use compare::CompareArgs;
 pub(crate) use pool::PoolArgs;
+pub(crate) use scenario::ScenarioArgs;
 
 /// Autoscaler for LLM inference replicas, which start slowly
 #[derive(Debug, Parser)]
@@ -33,6 +35,8 @@ pub(crate) enum Command {
     /// Run traces under many autoscalers, tune them, and set their costs at equal attainment beside
     /// the offline optimum
     Compare(CompareArgs),
+    /// Run scenario files under an autoscaler; exit 1 when something that they expect did not hold
+    Scenario(ScenarioArgs),
     /// Show what the pools of a running preheat are doing
     Status(StatusArgs),
     /// Tell in words and numbers why a pool was scaled, or was not

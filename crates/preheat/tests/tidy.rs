@@ -15,6 +15,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("preheat-traffic", &[]),
     ("preheat-runtime", &["preheat-api", "preheat-core"]),
     ("preheat-sim", &["preheat-engine", "preheat-traffic", "preheat-core"]),
+    (
+        "preheat-scenario",
+        &["preheat-sim", "preheat-engine", "preheat-traffic", "preheat-api", "preheat-core"],
+    ),
     ("preheat-load", &["preheat-traffic"]),
     ("preheat-gateway", &["preheat-runtime", "preheat-core"]),
     ("preheat-local", &["preheat-runtime", "preheat-api", "preheat-core"]),

@@ -7,6 +7,7 @@ mod load;
 mod pool;
 mod reference;
 mod replay;
+mod scenario;
 mod simulate;
 mod status;
 mod up;
@@ -30,6 +31,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Answer> {
         Command::Load(args) => load::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Scenario(args) => scenario::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Replay(args) => replay::run(&args),

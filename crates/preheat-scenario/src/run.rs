@@ -1,0 +1,43 @@
+//! A scenario, run under an autoscaler by its name.
+
+use preheat_sim::peers::{self, UnknownPolicy};
+use preheat_sim::preheat_policy::Preheat;
+use preheat_sim::report::RunReport;
+use preheat_sim::run::{Simulation, SimulationError};
+
+use crate::Scenario;
+
+/// Name of our own policy.
+pub const PREHEAT: &str = "preheat";
+
+/// Why there is no report.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RunError {
+    /// Nobody is called that.
+    #[error(transparent)]
+    Policy(#[from] UnknownPolicy),
+    /// The run broke off.
+    #[error(transparent)]
+    Simulation(#[from] SimulationError),
+}
+
+impl Scenario {
+    /// Runs it under `preheat`, or under another autoscaler as `preheat_sim::peers` names them.
+    ///
+    /// # Errors
+    /// When nobody has that name, or an invariant is broken.
+    pub fn run(&self, policy: &str) -> Result<RunReport, RunError> {
+        let simulation = self.simulation()?;
+        let requests = self.trace.requests.iter().copied();
+        if policy == PREHEAT {
+            let mut preheat = Preheat::new(self.policy.clone());
+            return Ok(simulation.run_preheat(requests, &mut preheat)?);
+        }
+        let mut scaler = peers::by_name(policy, &self.config.bounds)?;
+        Ok(simulation.run(requests, scaler.as_mut())?)
+    }
+
+    pub(crate) fn simulation(&self) -> Result<Simulation, SimulationError> {
+        Simulation::new(self.config.clone())
+    }
+}
