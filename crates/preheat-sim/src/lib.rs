@@ -15,4 +15,5 @@ pub mod report;
 pub mod router;
 pub mod run;
 pub mod scaler;
+pub mod sizing;
 pub mod view;
