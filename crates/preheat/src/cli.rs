@@ -9,10 +9,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 mod compare;
 mod pool;
 mod scenario;
+mod size;
 
 pub(crate) use compare::CompareArgs;
 pub(crate) use pool::PoolArgs;
 pub(crate) use scenario::ScenarioArgs;
+pub(crate) use size::SizeArgs;
 
 /// Autoscaler for LLM inference replicas, which start slowly
 #[derive(Debug, Parser)]
@@ -37,6 +39,8 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Run scenario files under an autoscaler; exit 1 when something that they expect did not hold
     Scenario(ScenarioArgs),
+    /// Say how many replicas a steady load needs, and what limits each of them
+    Size(SizeArgs),
     /// Show what the pools of a running preheat are doing
     Status(StatusArgs),
     /// Tell in words and numbers why a pool was scaled, or was not

@@ -9,6 +9,7 @@ mod reference;
 mod replay;
 mod scenario;
 mod simulate;
+mod size;
 mod status;
 mod up;
 mod why;
@@ -32,6 +33,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Answer> {
         Command::Simulate(args) => simulate::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Scenario(args) => scenario::run(&args),
+        Command::Size(args) => size::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Replay(args) => replay::run(&args),
