@@ -16,6 +16,13 @@ pub struct MetricsPipeline {
     pub delay: Duration,
 }
 
+/// Upper bounds of the buckets of vLLM's TTFT histogram, in seconds; the last one, without a bound,
+/// is its count.
+pub const TTFT_BOUNDS_SECS: [f64; 22] = [
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+    20.0, 40.0, 80.0, 160.0, 640.0, 2560.0,
+];
+
 /// The phase of a replica as an orchestrator knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplicaState {
@@ -53,6 +60,8 @@ pub struct EngineMetrics {
     pub ttft_seconds_sum: f64,
     /// First tokens so far.
     pub ttft_count: u64,
+    /// Those of them whose TTFT was at most each of [`TTFT_BOUNDS_SECS`].
+    pub ttft_buckets: [u32; TTFT_BOUNDS_SECS.len()],
     /// Sum of gaps between tokens, in seconds.
     pub itl_seconds_sum: f64,
     /// Gaps so far.

@@ -14,7 +14,7 @@ use super::hpa::{
 use super::knobs::{Spec, Tunable, count_down, count_up};
 use super::signals::{EngineHistory, Window, provisioned, ratio, sum};
 use crate::scaler::Scaler;
-use crate::view::{FleetView, MetricsPipeline, PoolBounds, ReplicaState};
+use crate::view::{FleetView, MetricsPipeline, PoolBounds, ReplicaState, TTFT_BOUNDS_SECS};
 
 /// Settings of `llmd-queue-guard`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -121,10 +121,8 @@ pub struct LlmdSloKnobs {
     pub scale_up_at: f64,
     /// Below this share of the SLO it shrinks.
     pub scale_down_at: f64,
-    /// 90th percentile of TTFT over its mean, as only the mean can be read. ln 10 is that of an
-    /// exponential distribution.
-    pub ttft_p90_per_mean: f64,
-    /// The same of TPOT, which hardly varies between requests of one moment.
+    /// 90th percentile of TPOT over its mean, as only the mean can be read; it hardly varies between
+    /// requests of one moment.
     pub tpot_p90_per_mean: f64,
     /// The HPA behind it.
     pub hpa: HpaKnobs,
@@ -145,13 +143,7 @@ impl Default for LlmdSloKnobs {
             limits: [Some(one), None],
         };
         let hpa = HpaKnobs { behavior: Some(Behavior { up, down }), ..HpaKnobs::default() };
-        Self {
-            scale_up_at: 0.55,
-            scale_down_at: 0.4,
-            ttft_p90_per_mean: std::f64::consts::LN_10,
-            tpot_p90_per_mean: 1.0,
-            hpa,
-        }
+        Self { scale_up_at: 0.55, scale_down_at: 0.4, tpot_p90_per_mean: 1.0, hpa }
     }
 }
 
@@ -169,11 +161,6 @@ impl Spec for LlmdSlo {
                 knobs.scale_up_at = value;
                 knobs.scale_down_at = value * 0.4 / 0.55;
             },
-        },
-        Tunable {
-            name: "ttft_p90_per_mean",
-            values: &[1.0, 2.3],
-            set: |knobs, value| knobs.ttft_p90_per_mean = value,
         },
         Tunable {
             name: "down_window_s",
@@ -210,17 +197,16 @@ struct LlmdSloScaler {
 impl LlmdSloScaler {
     /// Latency as a share of the SLO; an idle minute is zero.
     fn stress_now(&self) -> f64 {
-        let mean = |sum: f64, count: f64| ratio(sum, count).unwrap_or(0.0);
-        let ttft = mean(
-            self.engines.increase(|m| m.ttft_seconds_sum),
-            self.engines.increase(|m| m.ttft_count as f64),
-        );
-        let tpot = mean(
+        let increase = |bucket: usize| self.engines.increase(|m| f64::from(m.ttft_buckets[bucket]));
+        let all = self.engines.increase(|m| m.ttft_count as f64);
+        let ttft = histogram_quantile(0.9, &TTFT_BOUNDS_SECS, increase, all).unwrap_or(0.0);
+        let (sum, count) = (
             self.engines.increase(|m| m.itl_seconds_sum),
             self.engines.increase(|m| m.itl_count as f64),
         );
-        let ttft = ttft * self.knobs.ttft_p90_per_mean / self.ttft_slo;
-        let tpot = self.tpot_slo.map_or(0.0, |slo| tpot * self.knobs.tpot_p90_per_mean / slo);
+        let tpot = ratio(sum, count).unwrap_or(0.0) * self.knobs.tpot_p90_per_mean;
+        let ttft = ttft / self.ttft_slo;
+        let tpot = self.tpot_slo.map_or(0.0, |slo| tpot / slo);
         ttft.max(tpot)
     }
 
@@ -258,6 +244,26 @@ impl Scaler for LlmdSloScaler {
         let law = self.law(stress, provisioned(view), view.count(ReplicaState::Ready));
         consume(&mut self.hpa, view, f64::from(law))
     }
+}
+
+/// Prometheus' `histogram_quantile`: within the bucket that holds it, values are taken to be spread
+/// evenly. Beyond the last bound it is that bound; of nothing there is none.
+fn histogram_quantile(
+    quantile: f64,
+    bounds: &[f64],
+    cumulative: impl Fn(usize) -> f64,
+    all: f64,
+) -> Option<f64> {
+    let rank = quantile * all;
+    let (mut below, mut lower) = (0.0, 0.0);
+    for (bucket, upper) in bounds.iter().enumerate() {
+        let count = cumulative(bucket);
+        if count >= rank && count > below {
+            return Some(lower + (upper - lower) * (rank - below) / (count - below));
+        }
+        (below, lower) = (count, *upper);
+    }
+    (all > 0.0).then_some(lower)
 }
 
 /// KEDA serves the law's value; from zero it wakes one when the picker holds requests.
@@ -317,18 +323,48 @@ mod tests {
     }
 
     #[test]
+    fn a_quantile_is_within_its_bucket() {
+        // 10 up to 1 s, 10 more up to 2.5 s, 5 beyond 5 s.
+        let quantile = |quantile| {
+            histogram_quantile(
+                quantile,
+                &[1.0, 2.5, 5.0],
+                |bucket| [10.0, 20.0, 20.0][bucket],
+                25.0,
+            )
+        };
+        // 12.5 of 25: a quarter of the second bucket.
+        assert_eq!(quantile(0.5), Some(1.375));
+        assert_eq!((quantile(0.2), quantile(0.8)), (Some(0.5), Some(2.5)));
+        assert_eq!(quantile(0.9), Some(5.0));
+        assert_eq!(histogram_quantile(0.9, &[1.0], |_| 0.0, 0.0), None);
+    }
+
+    #[test]
     fn the_slo_law_reads_both_latencies() {
         let mut scaler = slo();
-        let fleet = |now, sums: (f64, f64), counts: (u64, u64)| {
+        let fleet = |now, slow: u32, itl: (f64, u64)| {
             Fleet::new(now).ready(2, move |m| {
-                (m.ttft_seconds_sum, m.itl_seconds_sum) = sums;
-                (m.ttft_count, m.itl_count) = counts;
+                // `slow` take 1 s to 2.5 s, all others 0.5 s to 0.75 s.
+                m.ttft_count = now * 2;
+                for (bucket, bound) in m.ttft_buckets.iter_mut().zip(TTFT_BOUNDS_SECS) {
+                    let all = now as u32 * 2;
+                    *bucket = match bound {
+                        bound if bound < 0.75 => 0,
+                        bound if bound < 2.5 => all - slow,
+                        _ => all,
+                    };
+                }
+                (m.itl_seconds_sum, m.itl_count) = itl;
             })
         };
-        scaler.engines.record(&fleet(0, (0.0, 0.0), (0, 0)).view());
+        scaler.engines.record(&fleet(0, 0, (0.0, 0)).view());
         assert_eq!(scaler.stress_now(), 0.0);
-        scaler.engines.record(&fleet(15, (10.0, 9.0), (10, 100)).view());
-        // 1 s × 2.303 ÷ 3 s = 0.77, 0.09 s ÷ 0.1 s = 0.9.
+        // 3 of 30 are slow: P90 is 0.75 s, a quarter of 3 s, and 0.09 s ÷ 0.1 s is more.
+        scaler.engines.record(&fleet(15, 3, (9.0, 100)).view());
         assert!((scaler.stress_now() - 0.9).abs() < 1e-9);
+        // 12 of 60: 1 s + 6 ÷ 12 of 1.5 s = 1.75 s, as the mean hardly shows.
+        scaler.engines.record(&fleet(30, 12, (9.0, 200)).view());
+        assert!((scaler.stress_now() - 1.75 / 3.0).abs() < 1e-9);
     }
 }

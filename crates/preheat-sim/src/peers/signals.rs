@@ -159,7 +159,7 @@ impl EngineHistory {
     }
 
     /// Sum over engines of a counter's increase in the window.
-    pub(crate) fn increase(&self, counter: fn(&EngineMetrics) -> f64) -> f64 {
+    pub(crate) fn increase(&self, counter: impl Fn(&EngineMetrics) -> f64) -> f64 {
         let ends = self.engines.values().filter_map(|past| past.front().zip(past.back()));
         ends.map(|(first, last)| (counter(last) - counter(first)).max(0.0)).sum()
     }

@@ -21,7 +21,7 @@ use super::requests::{Request, Requests};
 use super::step_floor::StepFloor;
 use crate::report::{Answer, Tally};
 use crate::run::SimulationError;
-use crate::view::EngineMetrics;
+use crate::view::{EngineMetrics, TTFT_BOUNDS_SECS};
 
 /// Never.
 pub(crate) const NEVER: Instant = Instant::from_nanos(u64::MAX);
@@ -77,6 +77,8 @@ struct Pending {
 struct Totals {
     ttft_nanos: u128,
     ttft_count: u64,
+    /// First tokens in each bucket of its histogram, those of others left out.
+    ttft_buckets: [u32; TTFT_BOUNDS_SECS.len()],
     /// First token to last, of requests that have ended.
     streamed_nanos: u128,
     /// Requests between first token and last, and the sum of their first tokens' times.
@@ -200,8 +202,13 @@ impl Serving {
         request.first_token_at = Some(at);
         tally.first_token(at.since(request.arrived_at));
         let totals = &mut self.totals;
-        totals.ttft_nanos += at.since(request.sent_at).as_nanos();
+        let ttft = at.since(request.sent_at);
+        totals.ttft_nanos += ttft.as_nanos();
         totals.ttft_count += 1;
+        let bucket = TTFT_BOUNDS_SECS.partition_point(|bound| *bound < ttft.as_secs_f64());
+        if let Some(bucket) = totals.ttft_buckets.get_mut(bucket) {
+            *bucket += 1;
+        }
         totals.streaming += 1;
         totals.streaming_since_nanos += u128::from(at.as_nanos());
         self.pending.count -= 1;
@@ -325,6 +332,16 @@ impl Serving {
     }
 }
 
+/// Each bucket with all below it, as an engine exports them.
+fn cumulative(mut buckets: [u32; TTFT_BOUNDS_SECS.len()]) -> [u32; TTFT_BOUNDS_SECS.len()] {
+    let mut sum = 0;
+    for bucket in &mut buckets {
+        sum += *bucket;
+        *bucket = sum;
+    }
+    buckets
+}
+
 impl Decodes {
     /// Takes a request out of the sums, if it is in them.
     fn leave(&mut self, request: &mut Request) {
@@ -395,6 +412,7 @@ impl Serving {
             preemptions_total: stats.preemptions_total,
             ttft_seconds_sum: totals.ttft_nanos as f64 / 1e9,
             ttft_count: totals.ttft_count,
+            ttft_buckets: cumulative(totals.ttft_buckets),
             itl_seconds_sum: streamed as f64 / 1e9,
             itl_count: stats.generation_tokens_total.saturating_sub(totals.ttft_count),
         }

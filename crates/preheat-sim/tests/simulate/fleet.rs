@@ -149,6 +149,9 @@ fn metrics_come_late_and_totals_only_grow() {
         assert!(metrics.generation_tokens_total >= before.generation_tokens_total);
         assert!(metrics.itl_seconds_sum >= before.itl_seconds_sum);
         assert!(metrics.itl_count >= before.itl_count);
+        // Buckets hold each other; nothing takes 1 ms, and nothing is slower than the last bound.
+        assert!(metrics.ttft_buckets.is_sorted() && metrics.ttft_buckets[0] == 0);
+        assert_eq!(metrics.ttft_buckets.map(u64::from).last(), Some(&metrics.ttft_count));
         if metrics.at > before.at && before.at > at(0) {
             assert_eq!(metrics.at.since(before.at), secs(15));
             let gaps = (metrics.itl_count - before.itl_count) as f64;

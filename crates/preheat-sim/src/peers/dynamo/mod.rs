@@ -6,9 +6,11 @@
 //! **Invariant:** the load planner does nothing while the number of ready replicas is not the one
 //! asked for.
 
+mod arima;
 mod load;
 mod model;
 mod predictor;
+mod prophet;
 
 use std::time::Duration;
 
@@ -65,7 +67,7 @@ impl DynamoKnobs {
     pub fn hybrid() -> Self {
         Self {
             throughput_interval: Some(Duration::from_secs(180)),
-            predictor: PredictorKind::Kalman,
+            predictor: PredictorKind::Arima,
             throughput_step_max: 8,
             load_interval: Duration::from_secs(5),
             load: Some(DynamoLoadMode::Sla),
@@ -82,10 +84,17 @@ const INTERVAL: Tunable<DynamoKnobs> = Tunable {
 };
 const PREDICTOR: Tunable<DynamoKnobs> = Tunable {
     name: "predictor",
-    values: &[0.0, 1.0],
+    values: &[0.0, 1.0, 2.0, 3.0],
     set: |knobs, value| {
-        knobs.predictor =
-            if value == 0.0 { PredictorKind::Constant } else { PredictorKind::Kalman };
+        knobs.predictor = if value == 0.0 {
+            PredictorKind::Constant
+        } else if value == 1.0 {
+            PredictorKind::Arima
+        } else if value == 2.0 {
+            PredictorKind::Kalman
+        } else {
+            PredictorKind::Prophet
+        };
     },
 };
 const LOAD_INTERVAL: Tunable<DynamoKnobs> = Tunable {
@@ -164,7 +173,7 @@ impl DynamoScaler {
         let itl = bounds.tpot_slo.unwrap_or(ITL_DEFAULT);
         let sla = Sla { ttft_secs: bounds.ttft_slo.as_secs_f64(), itl_secs: itl.as_secs_f64() };
         let span = knobs.throughput_interval.unwrap_or(Duration::from_secs(180));
-        let predictor = || Predictor::new(knobs.predictor);
+        let predictor = || Predictor::new(knobs.predictor, span);
         Self {
             name,
             knobs,
@@ -216,7 +225,8 @@ impl DynamoScaler {
         self.input.add(input);
         self.output.add(output);
         let demand = self.requests.predict()? / interval.as_secs_f64();
-        let workload = self.workload(view, self.input.predict()?, self.output.predict()?);
+        let (input, output) = (self.input.predict()?, self.output.predict()?);
+        let workload = self.workload(view, input, output);
         let rate = self.model.fit()?.requests_per_sec(&workload, &self.sla)?;
         let step = self.knobs.throughput_step_max;
         let wish = count_up(demand / rate);
@@ -298,6 +308,19 @@ mod tests {
         }
         // A step of 50 ms whatever is in it: 32 slots ÷ (200 × 0.05) = 3.2/s, 40 ÷ 3.2 = 12.5.
         assert_eq!((seen[35], seen[36], seen[71], seen[72]), (4, 12, 12, 13));
+    }
+
+    #[test]
+    fn each_value_of_the_knob_is_a_predictor() {
+        let chosen = PREDICTOR.values.iter().map(|value| {
+            let mut knobs = DynamoKnobs::throughput();
+            (PREDICTOR.set)(&mut knobs, *value);
+            knobs.predictor
+        });
+        use PredictorKind::{Arima, Constant, Kalman, Prophet};
+        assert_eq!(chosen.collect::<Vec<_>>(), [Constant, Arima, Kalman, Prophet]);
+        assert_eq!(DynamoKnobs::throughput().predictor, Arima);
+        assert_eq!(DynamoKnobs::hybrid().predictor, Arima);
     }
 
     #[test]
