@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use preheat_core::Probability;
+use preheat_core::{Probability, ReplicaId};
 use preheat_engine::{CompileCache, ImageSource, StartupInputs, StartupProfile, WeightsSource};
 
 use crate::random::Stream;
@@ -16,6 +16,14 @@ pub enum ColdStartConfig {
     Fixed(Duration),
     /// Drawn, phase by phase.
     Profile(StartupProfile),
+    /// Drawn from a seed and the replica's number, whenever it starts: as the emulated engines of a
+    /// live pool draw theirs.
+    PerReplica {
+        /// What it is drawn from.
+        profile: StartupProfile,
+        /// Added to the number.
+        seed: u64,
+    },
     /// Drawn by what the node has: a first start on a node is slower than the next ones.
     PerNode {
         /// On a node without image, weights and compiled kernels.
@@ -64,27 +72,39 @@ pub enum GpuSupply {
 pub(crate) struct ColdStarts {
     first: StartupProfile,
     later: StartupProfile,
+    /// Where a replica's number decides.
+    replica_seed: Option<u64>,
 }
 
 impl ColdStarts {
     pub(crate) fn new(config: &ColdStartConfig) -> Self {
-        let (first, later) = match config {
+        let (first, later, replica_seed) = match config {
             ColdStartConfig::Fixed(total) => {
                 let profile = StartupProfile::fixed(*total);
-                (profile, profile)
+                (profile, profile, None)
             }
-            ColdStartConfig::Profile(profile) => (*profile, *profile),
+            ColdStartConfig::Profile(profile) => (*profile, *profile, None),
+            ColdStartConfig::PerReplica { profile, seed } => (*profile, *profile, Some(*seed)),
             ColdStartConfig::PerNode { first, later } => {
-                (StartupProfile::from_inputs(first), StartupProfile::from_inputs(later))
+                (StartupProfile::from_inputs(first), StartupProfile::from_inputs(later), None)
             }
         };
-        Self { first, later }
+        Self { first, later, replica_seed }
     }
 
     /// Time to ready; `None` for a start that hangs.
-    pub(crate) fn draw(&self, node_is_warm: bool, stream: &mut Stream) -> Option<Duration> {
+    pub(crate) fn draw(
+        &self,
+        replica: ReplicaId,
+        node_is_warm: bool,
+        stream: &mut Stream,
+    ) -> Option<Duration> {
         let profile = if node_is_warm { &self.later } else { &self.first };
-        profile.draw(stream.bits()).ready_after()
+        let seed = match self.replica_seed {
+            Some(seed) => seed.wrapping_add(replica.0),
+            None => stream.bits(),
+        };
+        profile.draw(seed).ready_after()
     }
 
     /// The median of a first start, phase by phase.

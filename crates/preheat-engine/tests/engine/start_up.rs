@@ -119,3 +119,16 @@ fn a_fixed_start_takes_what_it_was_told() {
     let fixed = ShiftedLogNormal::fixed(secs(5));
     assert_eq!(fixed.quantile(level(0.01)), fixed.quantile(level(0.99)));
 }
+
+#[test]
+fn a_start_has_the_quantiles_asked_for() {
+    let (p50, p90) = (Duration::from_secs(140), Duration::from_secs(180));
+    let profile = StartupProfile::with_quantiles(p50, p90).unwrap();
+    for (share, expected) in [(0.5, p50), (0.9, p90)] {
+        let total: Duration =
+            PHASES.iter().filter_map(|p| profile.quantile(*p, level(share))).sum();
+        assert!(total.abs_diff(expected) < Duration::from_millis(50), "{total:?}");
+    }
+    assert_eq!(StartupProfile::with_quantiles(p50, p50), Some(StartupProfile::fixed(p50)));
+    assert_eq!(StartupProfile::with_quantiles(p90, p50), None);
+}

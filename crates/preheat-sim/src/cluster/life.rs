@@ -95,9 +95,10 @@ impl Cluster {
 
     /// Draws how a start goes, `after` a back-off.
     fn begin_start(&mut self, slot: u32, after: Duration) {
-        let place = self.replica(slot).and_then(|replica| replica.place);
-        let is_warm = place.is_some_and(|place| self.placement.is_warm(place));
-        let takes = self.cold_starts.draw(is_warm, &mut self.streams.starts);
+        let Some(replica) = self.replica(slot) else { return };
+        let id = replica.id;
+        let is_warm = replica.place.is_some_and(|place| self.placement.is_warm(place));
+        let takes = self.cold_starts.draw(id, is_warm, &mut self.streams.starts);
         let (faults, stream) = (&self.config.faults, &mut self.streams.start_faults);
         let fails = stream.happens(faults.start_failure);
         let hangs = stream.happens(faults.start_stuck);

@@ -8,8 +8,7 @@ use anyhow::Context;
 use preheat_core::Concurrency;
 use preheat_emulator::{EmulatorOptions, find_profile};
 use preheat_engine::{
-    CompileCache, EngineProfile, ImageSource, ShiftedLogNormal, StartupInputs, StartupProfile,
-    WeightsSource,
+    CompileCache, EngineProfile, ImageSource, StartupInputs, StartupProfile, WeightsSource,
 };
 use preheat_runtime::clock::{Clock, ClockAnchor, TimeScale};
 
@@ -85,48 +84,10 @@ fn startup(
         }));
     };
     let p90 = p90.unwrap_or(p50);
-    spread(p50, p90).ok_or_else(|| {
+    StartupProfile::with_quantiles(p50, p90).ok_or_else(|| {
         hinted(
             format!("--cold-start-p90 is {p90:?}, and the median is {p50:?}"),
             "give a 90th percentile of at least the median",
         )
     })
-}
-
-/// The standard normal's 90th percentile.
-const NORMAL_P90: f64 = 1.2816;
-
-/// A start with exactly this median and 90th percentile: a fixed half for loading, and a warm-up
-/// whose last quarter of the median varies, r·exp(σ·1.2816) = r + (p90 − p50).
-fn spread(p50: Duration, p90: Duration) -> Option<StartupProfile> {
-    let excess = p90.checked_sub(p50)?;
-    let fixed = StartupProfile::fixed(p50);
-    let rest = p50 / 4;
-    if excess.is_zero() || rest.is_zero() {
-        return Some(fixed);
-    }
-    let sigma = (1.0 + excess.as_secs_f64() / rest.as_secs_f64()).ln() / NORMAL_P90;
-    let loading = p50 / 2;
-    let warming = ShiftedLogNormal::new(p50 - loading - rest, rest, sigma)?;
-    Some(StartupProfile { warming, ..StartupProfile::fixed_phases(Duration::ZERO, loading, rest) })
-}
-
-#[cfg(test)]
-mod tests {
-    use preheat_core::{Probability, ReplicaPhase};
-
-    use super::*;
-
-    #[test]
-    fn a_spread_start_has_the_quantiles_asked_for() {
-        let (p50, p90) = (Duration::from_secs(140), Duration::from_secs(180));
-        let profile = spread(p50, p90).unwrap();
-        for (level, expected) in [(0.5, p50), (0.9, p90)] {
-            let level = Probability::saturating(level);
-            let phases = [ReplicaPhase::Pulling, ReplicaPhase::Loading, ReplicaPhase::Warming];
-            let total: Duration = phases.iter().filter_map(|p| profile.quantile(*p, level)).sum();
-            assert!(total.abs_diff(expected) < Duration::from_millis(50), "{total:?}");
-        }
-        assert_eq!(spread(p90, p50), None);
-    }
 }
