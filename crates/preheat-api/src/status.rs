@@ -124,12 +124,12 @@ pub struct DecisionNumbers {
     pub target_stabilized: u32,
     /// Requests per second.
     pub arrival_rate: f64,
-    /// The rate used for sizing: higher than `arrival_rate` in a burst.
-    pub arrival_rate_used: f64,
     /// Erlangs.
     pub offered_load: f64,
-    /// Slots on top of the offered load.
-    pub headroom: f64,
+    /// Slots that the rule which is followed holds.
+    pub slots_held: f64,
+    /// Share of requests that this rule would have kept inside the SLO on the pool's own traffic.
+    pub attainment_expected: f64,
     /// Time in a batch slot.
     pub service_time_s: f64,
     /// Slots per replica.

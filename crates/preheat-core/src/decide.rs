@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use crate::decision::{
     ArrivalSource, BacklogExplanation, CapacityExplanation, ColdStartExplanation, Decision,
-    DemandExplanation, Explanation, Plan, Reason, SupplyExplanation,
+    DemandExplanation, Explanation, Plan, Reason, RehearsalExplanation, SupplyExplanation,
 };
 use crate::memory::{LastTick, Memory, TargetAt, WINDOW_ENTRIES_MAX, push_bounded};
 use crate::observation::{Observation, ReplicaId, ReplicaPhase};
 use crate::plan::{self, Steps};
 use crate::policy::{Policy, PolicySpec};
+use crate::rehearsal::Traffic;
 use crate::units::{Instant, ReplicaCount, Utilization};
 use crate::{backlog, capacity, cold_start, demand};
 
@@ -31,13 +32,14 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     let capacity = capacity::estimate(spec, &memory, observation);
     let cold_start = cold_start::estimate(spec, &memory);
     let fleet = Fleet::of(spec, &memory, observation);
+    let rehearsal = rehearse(spec, &mut memory, observation, &demand, &capacity, &cold_start, &fleet);
     let backlog = project_backlog(spec, observation, &demand, &capacity, &cold_start, &fleet);
-    let need = Need::of(spec, observation, &demand, &capacity, &backlog);
+    let need = Need::of(spec, observation, &demand, &capacity, &rehearsal, &backlog);
     let target_stabilized = stabilize(spec, &mut memory, now, need.target, fleet.supply());
 
     let limited = limit(spec, observation, source, &fleet, &need, target_stabilized);
     let steps = plan::steps(spec, &mut memory, observation, &fleet, &limited);
-    let reason = explain(spec, observation, &demand, &fleet, &need, &limited, &steps);
+    let reason = explain(spec, observation, &fleet, &need, &limited, &steps);
 
     memory.last = Some(LastTick { tick: observation.tick, at: now });
     let desired = ReplicaCount(limited.desired);
@@ -51,6 +53,7 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
             demand,
             capacity,
             cold_start,
+            rehearsal,
             backlog,
             supply,
             needed_for_load: ReplicaCount(need.for_load),
@@ -172,12 +175,12 @@ impl Need {
         observation: &Observation,
         demand: &DemandExplanation,
         capacity: &CapacityExplanation,
+        rehearsal: &RehearsalExplanation,
         backlog: &BacklogExplanation,
     ) -> Self {
         let slots_per_replica = f64::from(capacity.concurrency_cap.get());
-        let slots_for_load = demand.offered_load.get() + demand.headroom.get();
         let held = observation.gateway.as_ref().is_some_and(|gateway| gateway.held > 0);
-        let for_load = ceil(slots_for_load / slots_per_replica).max(u32::from(held));
+        let for_load = ceil(rehearsal.slots_held / slots_per_replica).max(u32::from(held));
         let spare = f64::from(for_load) * slots_per_replica - demand.offered_load.get();
         let drain_time = spec.backlog_drain_time;
         let slots_for_backlog =
@@ -186,6 +189,37 @@ impl Need {
         let for_backlog = ceil(slots_for_backlog / slots_per_replica).min(for_load.max(1));
         Self { for_load, for_backlog, target: for_load.saturating_add(for_backlog) }
     }
+}
+
+/// Lets every rule live through this tick, and follows the best.
+fn rehearse(
+    spec: &PolicySpec,
+    memory: &mut Memory,
+    observation: &Observation,
+    demand: &DemandExplanation,
+    capacity: &CapacityExplanation,
+    cold_start: &ColdStartExplanation,
+    fleet: &Fleet,
+) -> RehearsalExplanation {
+    let now = observation.now;
+    let since = memory.last.map_or(Duration::ZERO, |last| now.since(last.at));
+    let newest = memory.arrivals.back().filter(|bin| now.since(bin.end) < spec.tick_interval);
+    let traffic = Traffic {
+        now,
+        since,
+        arrivals: newest.map(|bin| bin.arrivals as f64),
+        load: demand.offered_load.get(),
+        service_time: demand.service_time,
+        slots: f64::from(capacity.concurrency_cap.get()),
+        wait_max: spec.slo.threshold,
+        lead_time: cold_start.lead_time,
+        drain_time: spec.backlog_drain_time,
+        replicas_min: spec.replicas_min.0,
+        replicas_max: spec.replicas_max.0,
+        supply: fleet.supply(),
+        allowance: 1.0 - spec.slo.quantile.get(),
+    };
+    memory.rehearsal.step(&traffic)
 }
 
 fn project_backlog(
@@ -278,7 +312,6 @@ fn limit(
 fn explain(
     spec: &PolicySpec,
     observation: &Observation,
-    demand: &DemandExplanation,
     fleet: &Fleet,
     need: &Need,
     limited: &Limited,
@@ -292,7 +325,7 @@ fn explain(
         if steps.added == 0 {
             return Reason::Capped;
         }
-        return why_more(spec, observation, demand, fleet, need);
+        return why_more(spec, observation, fleet, need);
     }
     if limited.desired < supply {
         return match steps.removed {
@@ -314,7 +347,6 @@ fn explain(
 fn why_more(
     spec: &PolicySpec,
     observation: &Observation,
-    demand: &DemandExplanation,
     fleet: &Fleet,
     need: &Need,
 ) -> Reason {
@@ -326,8 +358,6 @@ fn why_more(
         Reason::Activate
     } else if need.for_load <= supply {
         Reason::Backlog
-    } else if demand.arrival_rate_used > demand.arrival_rate {
-        Reason::Burst
     } else {
         Reason::DemandAbovePlan
     }

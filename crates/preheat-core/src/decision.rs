@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::memory::Memory;
 use crate::observation::{ReplicaId, Rung};
-use crate::units::{Concurrency, Erlangs, Instant, ReplicaCount, RequestRate, Utilization};
+use crate::units::{
+    Concurrency, Erlangs, Instant, Probability, ReplicaCount, RequestRate, Utilization,
+};
 
 /// The whole output of one decision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,8 +96,6 @@ pub enum Reason {
     Steady,
     /// The offered load needs more.
     DemandAbovePlan,
-    /// The short window's arrival rate is far over the long one's.
-    Burst,
     /// What is queued would outlast its drain time.
     Backlog,
     /// Requests are held and nothing is ready or on its way.
@@ -126,7 +126,6 @@ impl Reason {
         match self {
             Self::Steady => "Steady",
             Self::DemandAbovePlan => "DemandAbovePlan",
-            Self::Burst => "Burst",
             Self::Backlog => "Backlog",
             Self::Activate => "Activate",
             Self::BelowMinimum => "BelowMinimum",
@@ -142,10 +141,9 @@ impl Reason {
     }
 
     /// Every reason, for references and metric registration.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 13] = [
         Self::Steady,
         Self::DemandAbovePlan,
-        Self::Burst,
         Self::Backlog,
         Self::Activate,
         Self::BelowMinimum,
@@ -171,11 +169,13 @@ pub struct Explanation {
     pub capacity: CapacityExplanation,
     /// How long a start takes.
     pub cold_start: ColdStartExplanation,
+    /// Which rule is followed, and why that one.
+    pub rehearsal: RehearsalExplanation,
     /// What is queued now and would still be when a start ordered now is ready.
     pub backlog: BacklogExplanation,
     /// What exists.
     pub supply: SupplyExplanation,
-    /// Replicas needed for the offered load with headroom.
+    /// Replicas needed for the slots that the rule holds.
     pub needed_for_load: ReplicaCount,
     /// Replicas needed on top, to drain the backlog in time.
     pub needed_for_backlog: ReplicaCount,
@@ -206,24 +206,41 @@ pub enum ArrivalSource {
 pub struct DemandExplanation {
     /// Who counted.
     pub source: ArrivalSource,
-    /// Mean over the long window.
+    /// Mean over the arrival window.
     pub arrival_rate: RequestRate,
-    /// Mean over the short window.
-    pub arrival_rate_burst: RequestRate,
-    /// The one used for sizing.
-    pub arrival_rate_used: RequestRate,
-    /// Variance ÷ mean of arrivals per bin: 1 for Poisson traffic.
-    pub dispersion: f64,
     /// Time in a batch slot.
     pub service_time: Duration,
     /// Whether that was measured or is the prior.
     pub service_time_measured: bool,
     /// Requests inside replicas or held, where every serving replica's are known.
     pub requests_inside: Option<u32>,
-    /// Arrival rate × service time; while the latter is not measured, at most what is inside.
+    /// Slots in use if nobody had to wait; while the service time is not measured, at most what is
+    /// inside.
     pub offered_load: Erlangs,
-    /// Slots on top: β·√(dispersion × offered load).
-    pub headroom: Erlangs,
+}
+
+/// Which rule is followed: of those that would have kept the SLO on this pool's own traffic, the
+/// cheapest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RehearsalExplanation {
+    /// It holds this many times the peak of the offered load …
+    pub headroom_factor: f64,
+    /// … and β·√ of that on top, in slots.
+    pub headroom_beta: f64,
+    /// The peak is that of this window.
+    pub hold_window: Duration,
+    /// A share of the peak of a longer window is held too.
+    pub tail_share: Option<Probability>,
+    /// That window.
+    pub tail_window: Option<Duration>,
+    /// Time rehearsed on the pool's own traffic, faded.
+    pub rehearsed: Duration,
+    /// Share of requests that the rule would have kept inside the SLO.
+    pub attainment_expected: Probability,
+    /// Slots that it would have paid for ÷ slots in use.
+    pub cost_expected: f64,
+    /// Slots that it holds now.
+    pub slots_held: f64,
 }
 
 /// What one replica can carry.

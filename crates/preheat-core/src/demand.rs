@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::decision::{ArrivalSource, DemandExplanation};
 use crate::memory::{
-    ARRIVAL_BINS_MAX, ArrivalBin, Memory, ReplicaMemory, WorkTotals, push_bounded,
+    ARRIVAL_BINS_MAX, ArrivalBin, LOAD_SAMPLES_MAX, LoadSample, Memory, ReplicaMemory, WorkTotals,
+    push_bounded,
 };
 use crate::observation::{Counters, Observation, ReplicaObservation, ReplicaPhase};
 use crate::policy::PolicySpec;
@@ -16,14 +17,7 @@ use crate::units::{Erlangs, Instant, RequestRate};
 /// The service time is not believed before this many requests.
 const MEASURED_REQUESTS: f64 = 10.0;
 /// Totals fade to 1/e in this time.
-const WORK_FADE: Duration = Duration::from_secs(300);
-/// Dispersion is not estimated from fewer blocks than this.
-const DISPERSION_BLOCKS_MIN: usize = 6;
-/// Beyond this, more headroom would only chase noise.
-const DISPERSION_MAX: f64 = 20.0;
-/// A burst counts only above this many standard deviations of Poisson noise.
-const BURST_SIGMAS: f64 = 2.0;
-
+const WORK_FADE: Duration = Duration::from_secs(120);
 /// Takes this tick's arrivals and work into memory and says who counted the arrivals.
 pub(crate) fn remember(
     spec: &PolicySpec,
@@ -55,7 +49,33 @@ pub(crate) fn remember(
     while memory.arrivals.front().is_some_and(|bin| bin.end < oldest) {
         memory.arrivals.pop_front();
     }
+    remember_load(spec, memory, observation);
     source
+}
+
+/// Takes what is inside now; a gap in what is known empties the window.
+fn remember_load(spec: &PolicySpec, memory: &mut Memory, observation: &Observation) {
+    let now = observation.now;
+    let (Some(in_flight), Some(inside)) =
+        (in_flight(spec, observation), requests_inside(spec, observation))
+    else {
+        memory.loads.clear();
+        return;
+    };
+    push_bounded(&mut memory.loads, LoadSample { at: now, in_flight, inside }, LOAD_SAMPLES_MAX);
+    let oldest = now.saturating_sub(spec.arrival_window);
+    while memory.loads.len() > 1 && memory.loads.front().is_some_and(|sample| sample.at < oldest) {
+        memory.loads.pop_front();
+    }
+}
+
+/// Slots in use in every replica that serves; `None` when one can't be asked.
+fn in_flight(spec: &PolicySpec, observation: &Observation) -> Option<u32> {
+    let fresh = |replica: &ReplicaObservation| {
+        let sample = replica.in_flight?;
+        (sample.staleness(observation.now) <= spec.staleness_max).then_some(sample.value)
+    };
+    observation.replicas.iter().filter(|replica| serves(replica)).map(fresh).sum()
 }
 
 fn fade(memory: &mut Memory, since_last: Duration) {
@@ -155,35 +175,43 @@ pub(crate) fn estimate(
     source: ArrivalSource,
 ) -> DemandExplanation {
     let now = observation.now;
-    let long = rate(memory, now, spec.arrival_window).unwrap_or(RequestRate::ZERO);
-    let burst = rate(memory, now, spec.burst_window).unwrap_or(long);
-    let noise = BURST_SIGMAS * (burst.get() / spec.burst_window.as_secs_f64()).sqrt();
-    let used = RequestRate::saturating(long.get().max(burst.get() - noise));
+    let arrival_rate = rate(memory, now, spec.arrival_window).unwrap_or(RequestRate::ZERO);
     let (service_time, service_time_measured) = service_time(spec, memory);
     let requests_inside = requests_inside(spec, observation);
-    let by_rate = used.offered_load(service_time);
+    let by_rate = arrival_rate.offered_load(service_time);
     // A wrong prior would order a fleet within the first ticks. What is inside is the offered load
     // as soon as the first requests have come through, and never more than that before.
-    let offered_load = match requests_inside {
-        Some(inside) if !service_time_measured => {
+    let offered_load = match (in_use(memory, service_time), requests_inside) {
+        (Some(in_use), _) if service_time_measured => in_use,
+        (_, Some(inside)) if !service_time_measured => {
             Erlangs::saturating(by_rate.get().min(f64::from(inside)))
         }
         _ => by_rate,
     };
-    let dispersion = dispersion(memory, service_time);
-    let headroom = spec.headroom_beta * (dispersion * offered_load.get()).sqrt();
     DemandExplanation {
         source,
-        arrival_rate: long,
-        arrival_rate_burst: burst,
-        arrival_rate_used: used,
-        dispersion,
+        arrival_rate,
         service_time,
         service_time_measured,
         requests_inside,
         offered_load,
-        headroom: Erlangs::saturating(headroom),
     }
+}
+
+/// Slots in use over the window if nobody had waited. What is inside relaxes to the offered load a
+/// as `dN/dt = (a − running) ÷ S`, so `a = mean running + S · ΔN ÷ window`: 40 slots in use, and
+/// 30 requests more inside than 30 s ago, of 5 s each, are 45. A change of the mix shows at once,
+/// where arrival rate × service time shows it when the first of the new requests have ended.
+fn in_use(memory: &Memory, service_time: Duration) -> Option<Erlangs> {
+    let (first, last) = (memory.loads.front()?, memory.loads.back()?);
+    let window = last.at.since(first.at).as_secs_f64();
+    if window <= 0.0 {
+        return None;
+    }
+    let running: f64 = memory.loads.iter().map(|sample| f64::from(sample.in_flight)).sum();
+    let mean = running / memory.loads.len() as f64;
+    let grown = f64::from(last.inside) - f64::from(first.inside);
+    Some(Erlangs::saturating(mean + service_time.as_secs_f64() * grown / window))
 }
 
 /// Requests inside every replica that serves, and held ones; `None` when one can't be asked.
@@ -213,29 +241,4 @@ fn service_time(spec: &PolicySpec, memory: &Memory) -> (Duration, bool) {
         return (spec.service_time_prior, false);
     }
     (Duration::from_secs_f64(work.slot_seconds / work.requests), true)
-}
-
-/// Variance ÷ mean of arrivals in blocks of about one service time: what matters to a pool is how
-/// uneven traffic is on the scale on which its slots free up.
-fn dispersion(memory: &Memory, service_time: Duration) -> f64 {
-    let mut blocks: Vec<(f64, f64)> = Vec::new();
-    let (mut arrivals, mut over) = (0.0, Duration::ZERO);
-    for bin in &memory.arrivals {
-        arrivals += bin.arrivals as f64;
-        over += bin.over;
-        if over >= service_time {
-            blocks.push((arrivals, over.as_secs_f64()));
-            (arrivals, over) = (0.0, Duration::ZERO);
-        }
-    }
-    let (total, seconds) = blocks.iter().fold((0.0, 0.0), |(a, s), b| (a + b.0, s + b.1));
-    if blocks.len() < DISPERSION_BLOCKS_MIN || total <= 0.0 {
-        return 1.0;
-    }
-    let rate = total / seconds;
-    // Each block's squared deviation over its expectation: the index of dispersion, for blocks of
-    // slightly different lengths.
-    let deviations: f64 =
-        blocks.iter().map(|(n, s)| (n - rate * s) * (n - rate * s) / (rate * s)).sum();
-    (deviations / (blocks.len() - 1) as f64).clamp(1.0, DISPERSION_MAX)
 }

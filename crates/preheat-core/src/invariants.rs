@@ -6,9 +6,10 @@
 use std::collections::BTreeSet;
 
 use crate::decision::{Action, ArrivalSource, Decision, StopReason};
-use crate::memory::{ARRIVAL_BINS_MAX, Memory, START_SAMPLES_MAX, WINDOW_ENTRIES_MAX};
+use crate::memory::{ARRIVAL_BINS_MAX, LOAD_SAMPLES_MAX, Memory, START_SAMPLES_MAX, WINDOW_ENTRIES_MAX};
 use crate::observation::{Observation, ReplicaId, ReplicaObservation, ReplicaPhase};
 use crate::policy::Policy;
+use crate::rehearsal::PEAKS_MAX;
 
 /// A broken invariant: its id and what was seen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -128,10 +129,9 @@ fn check_numbers(decision: &Decision) -> Checked {
     let explanation = &decision.explanation;
     let numbers = [
         explanation.demand.arrival_rate.get(),
-        explanation.demand.arrival_rate_used.get(),
-        explanation.demand.dispersion,
         explanation.demand.offered_load.get(),
-        explanation.demand.headroom.get(),
+        explanation.rehearsal.slots_held,
+        explanation.rehearsal.cost_expected,
         explanation.backlog.requests_at_lead_time,
         decision.memory.work.slot_seconds,
         decision.memory.work.requests,
@@ -147,6 +147,8 @@ fn check_memory(before: &Memory, observation: &Observation, decision: &Decision)
         && memory.cold_starts.len() <= START_SAMPLES_MAX
         && memory.wakes.len() <= START_SAMPLES_MAX
         && memory.targets.len() <= WINDOW_ENTRIES_MAX
+        && memory.loads.len() <= LOAD_SAMPLES_MAX
+        && memory.rehearsal.peaks.len() <= PEAKS_MAX
         && memory.removals.len() <= WINDOW_ENTRIES_MAX
         && memory.replicas.len() <= observation.replicas.len();
     ensure(bounded, "D9", || "a list in memory outgrew its limit".to_owned())?;

@@ -20,6 +20,7 @@ mod capacity;
 mod cold_start;
 mod demand;
 mod plan;
+mod rehearsal;
 
 mod decision;
 mod memory;
@@ -29,15 +30,18 @@ pub mod invariants;
 pub use decide::decide;
 pub use decision::{
     Action, ArrivalSource, BacklogExplanation, CapacityBound, CapacityExplanation,
-    ColdStartExplanation, Decision, DemandExplanation, Explanation, Plan, Reason, StopReason,
-    SupplyExplanation,
+    ColdStartExplanation, Decision, DemandExplanation, Explanation, Plan, Reason,
+    RehearsalExplanation, StopReason, SupplyExplanation,
 };
-pub use memory::{ArrivalBin, LastTick, Memory, RemovalAt, ReplicaMemory, TargetAt, WorkTotals};
+pub use memory::{
+    ArrivalBin, LastTick, LoadSample, Memory, RemovalAt, ReplicaMemory, TargetAt, WorkTotals,
+};
 pub use observation::{
     Counters, GatewayObservation, LatencyWindow, Observation, ReplicaId, ReplicaObservation,
     ReplicaPhase, Rung, Sample, TickId,
 };
 pub use policy::{ColdStartPrior, Policy, PolicyError, PolicySpec, ScaleRateLimit, Slo, SloMetric};
+pub use rehearsal::{Peak, RULES, Rehearsal, Shadow};
 pub use units::{
     Concurrency, Erlangs, GpuSeconds, Instant, Probability, ReplicaCount, RequestRate, Utilization,
 };

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::observation::{ReplicaId, TickId};
+use crate::rehearsal::Rehearsal;
 use crate::units::Instant;
 
 /// Everything remembered between two ticks of one pool. [`Memory::default`] knows nothing.
@@ -25,6 +26,10 @@ pub struct Memory {
     pub wakes: VecDeque<Duration>,
     /// What must be known of each replica that exists.
     pub replicas: BTreeMap<ReplicaId, ReplicaMemory>,
+    /// Slots in use and requests inside over the arrival window, oldest first.
+    pub loads: VecDeque<LoadSample>,
+    /// Every rule's record on this pool's traffic.
+    pub rehearsal: Rehearsal,
     /// Targets of the stabilization window: times ascend, targets descend, so that the front is
     /// the window's largest.
     pub targets: VecDeque<TargetAt>,
@@ -50,6 +55,17 @@ pub struct ArrivalBin {
     pub over: Duration,
     /// How many arrived.
     pub arrivals: u64,
+}
+
+/// What was inside the pool at a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadSample {
+    /// When.
+    pub at: Instant,
+    /// Slots in use.
+    pub in_flight: u32,
+    /// Requests in slots, queued, and held.
+    pub inside: u32,
 }
 
 /// Totals that fade with time, so that ratios between them follow a changing mix.
@@ -101,6 +117,8 @@ pub struct RemovalAt {
 
 /// Bins kept: an arrival window of an hour at one bin a second.
 pub(crate) const ARRIVAL_BINS_MAX: usize = 3600;
+/// Samples of what is inside: an arrival window of an hour at one a second.
+pub(crate) const LOAD_SAMPLES_MAX: usize = 3600;
 /// Starts kept: enough for a stable 90th percentile, few enough to follow a change of image.
 pub(crate) const START_SAMPLES_MAX: usize = 32;
 /// Entries of the stabilization window and of the rate limit: an hour at one a second.

@@ -88,7 +88,9 @@ fn shrink(
         memory.removals.pop_front();
     }
     let used: u32 = memory.removals.iter().map(|removal| removal.count).sum();
-    let allowed = surplus.min(spec.scale_down_limit.replicas.saturating_sub(used));
+    let by_share = spec.scale_down_limit.share.get() * f64::from(fleet.supply() + used);
+    let most = spec.scale_down_limit.replicas.max(by_share as u32);
+    let allowed = surplus.min(most.saturating_sub(used));
     let mut ready = fleet.ready.clone();
     // Among equally empty ones the youngest goes: the older ones have warmer caches.
     ready.sort_by_key(|&(id, inside)| (inside, std::cmp::Reverse(id)));

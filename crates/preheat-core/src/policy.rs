@@ -37,11 +37,13 @@ pub struct ColdStartPrior {
     pub p90: Duration,
 }
 
-/// At most `replicas` more (or fewer) within any `period`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// At most `replicas`, or `share` of the fleet if that is more, within any `period`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScaleRateLimit {
-    /// The change allowed.
+    /// The change allowed to any fleet.
     pub replicas: u32,
+    /// The change allowed to a large one, as a share of it.
+    pub share: Probability,
     /// Within this time.
     pub period: Duration,
 }
@@ -65,15 +67,12 @@ pub struct PolicySpec {
     pub cold_start_prior: ColdStartPrior,
     /// Service time assumed until completions were seen.
     pub service_time_prior: Duration,
-    /// β of square-root staffing: headroom is β·√(dispersion × offered load) slots.
-    pub headroom_beta: f64,
     /// Time within which a backlog that is left when new replicas arrive should be gone.
     pub backlog_drain_time: Duration,
-    /// Window over which the arrival rate is averaged for sizing.
+    /// Window over which arrivals and slots in use are averaged.
     pub arrival_window: Duration,
-    /// Shorter window that catches a burst.
-    pub burst_window: Duration,
-    /// A replica is given up only when none of the last this-long needed it.
+    /// A replica is given up only when none of the last this-long needed it. The rule that is
+    /// followed may hold it for longer.
     pub scale_down_window: Duration,
     /// How fast the pool may shrink.
     pub scale_down_limit: ScaleRateLimit,
@@ -103,13 +102,15 @@ impl Default for PolicySpec {
                 p90: Duration::from_secs(180),
             },
             service_time_prior: Duration::from_secs(10),
-            headroom_beta: 1.5,
             backlog_drain_time: Duration::from_secs(30),
-            arrival_window: Duration::from_secs(120),
-            burst_window: Duration::from_secs(20),
-            scale_down_window: Duration::from_secs(300),
-            scale_down_limit: ScaleRateLimit { replicas: 1, period: Duration::from_secs(30) },
-            starts_max: 16,
+            arrival_window: Duration::from_secs(30),
+            scale_down_window: Duration::from_secs(60),
+            scale_down_limit: ScaleRateLimit {
+                replicas: 1,
+                share: Probability::saturating(0.25),
+                period: Duration::from_secs(30),
+            },
+            starts_max: 1000,
             standby_target: ReplicaCount(0),
             drain_timeout: Duration::from_secs(600),
         }
@@ -170,8 +171,6 @@ impl PolicySpec {
         self.check_counts()?;
         self.check_slo()?;
         self.check_times()?;
-        let beta = self.headroom_beta;
-        require((0.0..=10.0).contains(&beta), "headroom_beta", beta, "from 0 to 10")?;
         Ok(Policy(self))
     }
 
@@ -203,9 +202,8 @@ impl PolicySpec {
         require_time(inside, "tick_interval", tick, "from 10ms to 5m")?;
         let stale = self.staleness_max;
         require_time(stale >= tick, "staleness_max", stale, "at least tick_interval")?;
-        let (arrival, burst) = (self.arrival_window, self.burst_window);
-        let inside = burst >= tick && burst <= arrival;
-        require_time(inside, "burst_window", burst, "from tick_interval to arrival_window")?;
+        let arrival = self.arrival_window;
+        require_time(arrival >= tick, "arrival_window", arrival, "at least tick_interval")?;
         let windows = [
             ("arrival_window", arrival),
             ("scale_down_window", self.scale_down_window),
@@ -277,14 +275,13 @@ mod tests {
             |s| s.slo.threshold = Duration::ZERO,
             "`slo.threshold` is 0ns; it must be above 0s and at most 1h",
         );
-        check(|s| s.headroom_beta = f64::NAN, "`headroom_beta` is NaN; it must be from 0 to 10");
         check(
             |s| s.staleness_max = Duration::from_secs(1),
             "`staleness_max` is 1s; it must be at least tick_interval",
         );
         check(
-            |s| s.burst_window = Duration::from_secs(200),
-            "`burst_window` is 200s; it must be from tick_interval to arrival_window",
+            |s| s.arrival_window = Duration::from_secs(1),
+            "`arrival_window` is 1s; it must be at least tick_interval",
         );
     }
 }

@@ -269,13 +269,14 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 
 fn numbers(explanation: &Explanation) -> DecisionNumbers {
     let (demand, cold_start) = (&explanation.demand, &explanation.cold_start);
+    let rehearsal = &explanation.rehearsal;
     DecisionNumbers {
         target: explanation.target.0,
         target_stabilized: explanation.target_stabilized.0,
         arrival_rate: demand.arrival_rate.get(),
-        arrival_rate_used: demand.arrival_rate_used.get(),
         offered_load: demand.offered_load.get(),
-        headroom: demand.headroom.get(),
+        slots_held: rehearsal.slots_held,
+        attainment_expected: rehearsal.attainment_expected.get(),
         service_time_s: demand.service_time.as_secs_f64(),
         concurrency_cap: explanation.capacity.concurrency_cap.get(),
         utilization: explanation.supply.utilization.map(|utilization| utilization.get()),

@@ -20,7 +20,8 @@ pub(crate) fn headline(plan: &Plan, explanation: &Explanation) -> String {
 
 /// Everything that led there, one sentence a line.
 pub(crate) fn details(explanation: &Explanation) -> Vec<String> {
-    let mut lines = vec![demand(explanation), capacity(explanation), backlog(explanation)];
+    let mut lines = vec![demand(explanation), rehearsal(explanation), capacity(explanation)];
+    lines.push(backlog(explanation));
     lines.push(supply(explanation));
     lines.push(target(explanation));
     lines.extend(warnings(explanation));
@@ -60,11 +61,6 @@ fn reason(explanation: &Explanation) -> String {
         Reason::DemandAbovePlan => {
             format!("the load needs {target}, and {supply} are ready or on the way")
         }
-        Reason::Burst => format!(
-            "a burst of {} against {} before needs {target}, and {supply} are ready or on the way",
-            rate(explanation.demand.arrival_rate_burst.get()),
-            rate(explanation.demand.arrival_rate.get()),
-        ),
         Reason::Backlog => format!(
             "{:.0} requests would still be queued when a start ordered now is ready",
             explanation.backlog.requests_at_lead_time
@@ -114,15 +110,35 @@ fn demand(explanation: &Explanation) -> String {
         _ => format!("so {:.1} slots are in use if nobody waits", demand.offered_load.get()),
     };
     format!(
-        "Demand: {} arrive ({source}; {} in the short window). Each holds a slot for {} ({basis}), \
-         {load}; {:.1} more are headroom, for traffic {:.1} times \
-         as uneven as random.",
+        "Demand: {} arrive ({source}). Each holds a slot for {} ({basis}), {load}.",
         rate(demand.arrival_rate.get()),
-        rate(demand.arrival_rate_burst.get()),
         seconds(demand.service_time),
-        demand.headroom.get(),
-        demand.dispersion,
     )
+}
+
+fn rehearsal(explanation: &Explanation) -> String {
+    let rehearsal = &explanation.rehearsal;
+    let mut text = format!(
+        "Rule: hold {:.1} × the peak of the last {}",
+        rehearsal.headroom_factor,
+        seconds(rehearsal.hold_window)
+    );
+    if let (Some(share), Some(window)) = (rehearsal.tail_share, rehearsal.tail_window) {
+        // Writing to a string can't fail.
+        let _ = write!(text, " (or {:.1} × that of {})", share.get(), minutes(window));
+    }
+    let _ = write!(
+        text,
+        " + {:.1} × √ of that = {:.1} slots. Of {} rules rehearsed on {} of this pool's traffic it \
+         is the cheapest that keeps the SLO: {:.2} % in time, {:.1} slots paid for each in use.",
+        rehearsal.headroom_beta,
+        rehearsal.slots_held,
+        preheat_core::RULES,
+        minutes(rehearsal.rehearsed),
+        rehearsal.attainment_expected.get() * 100.0,
+        rehearsal.cost_expected
+    );
+    text
 }
 
 fn capacity(explanation: &Explanation) -> String {
@@ -134,7 +150,7 @@ fn capacity(explanation: &Explanation) -> String {
         CapacityBound::Default => "a cautious default, as the engine states none",
     };
     format!(
-        "Capacity: a replica has {} slots ({bound}), so the load needs {}.",
+        "Capacity: a replica has {} slots ({bound}), so that takes {}.",
         capacity.concurrency_cap, explanation.needed_for_load
     )
 }
@@ -229,6 +245,16 @@ pub(crate) fn seconds(duration: Duration) -> String {
         _ if secs < 1.0 => format!("{secs:.2} s"),
         _ if secs < 20.0 => format!("{secs:.1} s"),
         _ => format!("{secs:.0} s"),
+    }
+}
+
+/// `40 min`, `2.7 h`; short times in seconds.
+fn minutes(duration: Duration) -> String {
+    let minutes = duration.as_secs_f64() / 60.0;
+    match minutes {
+        _ if minutes < 2.0 => seconds(duration),
+        _ if minutes < 90.0 => format!("{minutes:.0} min"),
+        _ => format!("{:.1} h", minutes / 60.0),
     }
 }
 

@@ -127,7 +127,6 @@ fn policy(wire: &PoolWire, pool_at: Location, source: &Source<'_>) -> Result<Pol
     set_duration(&mut spec.drain_timeout, &wire.drain_timeout);
     set_duration(&mut spec.backlog_drain_time, &wire.backlog_drain_time);
     set_duration(&mut spec.arrival_window, &wire.arrival_window);
-    set_duration(&mut spec.burst_window, &wire.burst_window);
     set_duration(&mut spec.tick_interval, &wire.tick_interval);
     set_duration(&mut spec.staleness_max, &wire.staleness);
     let scale_down = &wire.behavior.scale_down;
@@ -136,11 +135,14 @@ fn policy(wire: &PoolWire, pool_at: Location, source: &Source<'_>) -> Result<Pol
     if let Some(replicas) = &scale_down.limit.replicas {
         spec.scale_down_limit.replicas = replicas.value;
     }
+    if let Some(share) = &scale_down.limit.share {
+        let key = "behavior.scaleDown.limit.share";
+        let problem = || Problem::out_of_range(key, share.value, "from 0 to 1");
+        spec.scale_down_limit.share = Probability::new(share.value)
+            .ok_or_else(|| source.error(Some(share.referenced), problem()))?;
+    }
     if let Some(starts) = &wire.max_starts {
         spec.starts_max = starts.value;
-    }
-    if let Some(beta) = &wire.headroom_beta {
-        spec.headroom_beta = beta.value;
     }
     set_cold_start(&mut spec, wire);
     if let Some(quantile) = &wire.slo.quantile {
@@ -175,7 +177,7 @@ fn set_cold_start(spec: &mut PolicySpec, wire: &PoolWire) {
 }
 
 /// The policy's field names and the file's keys.
-const KEYS: [(&str, &str); 18] = [
+const KEYS: [(&str, &str); 17] = [
     ("replicas_min", "minReplicas"),
     ("replicas_max", "maxReplicas"),
     ("standby_target", "standbyReplicas"),
@@ -193,13 +195,11 @@ const KEYS: [(&str, &str); 18] = [
     ("tick_interval", "tickInterval"),
     ("staleness_max", "staleness"),
     ("arrival_window", "arrivalWindow"),
-    ("burst_window", "burstWindow"),
 ];
 
 fn in_file_words(error: &PolicyError) -> Problem {
     let translate = |text: &str| {
-        let text = text.replace("headroom_beta", "headroomBeta");
-        KEYS.iter().fold(text, |text, (field, key)| text.replace(field, key))
+        KEYS.iter().fold(text.to_owned(), |text, (field, key)| text.replace(field, key))
     };
     let (key, allowed) = (translate(error.key), translate(&error.allowed));
     Problem::OutOfRange { key, value: error.value.clone(), allowed }
@@ -224,11 +224,7 @@ fn key_at(field: &str, wire: &PoolWire) -> Option<Location> {
         "drain_timeout" => at(&wire.drain_timeout),
         "tick_interval" => at(&wire.tick_interval),
         "staleness_max" => at(&wire.staleness).or(at(&wire.tick_interval)),
-        "arrival_window" => at(&wire.arrival_window),
-        "burst_window" => {
-            at(&wire.burst_window).or(at(&wire.arrival_window)).or(at(&wire.tick_interval))
-        }
-        "headroom_beta" => at(&wire.headroom_beta),
+        "arrival_window" => at(&wire.arrival_window).or(at(&wire.tick_interval)),
         _ => None,
     }
 }

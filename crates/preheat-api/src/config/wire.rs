@@ -73,10 +73,8 @@ pub(super) struct PoolWire {
     pub(super) drain_timeout: Set<DurationText>,
     #[serde(default)]
     pub(super) behavior: BehaviorWire,
-    pub(super) headroom_beta: Set<f64>,
     pub(super) backlog_drain_time: Set<DurationText>,
     pub(super) arrival_window: Set<DurationText>,
-    pub(super) burst_window: Set<DurationText>,
     pub(super) tick_interval: Set<DurationText>,
     pub(super) staleness: Set<DurationText>,
     pub(super) engine: EngineWire,
@@ -115,6 +113,7 @@ pub(super) struct ScaleDownWire {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ScaleLimitWire {
     pub(super) replicas: Set<u32>,
+    pub(super) share: Set<f64>,
     pub(super) period: Set<DurationText>,
 }
 

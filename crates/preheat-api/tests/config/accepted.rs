@@ -61,11 +61,9 @@ fn every_knob_of_the_policy_can_be_set() {
     service_time: 4s
     coldStart: {p50: 5s, p90: 6s}
     drainTimeout: 7s
-    behavior: {scaleDown: {stabilizationWindow: 8s, limit: {replicas: 2, period: 9s}}}
-    headroomBeta: 0.5
+    behavior: {scaleDown: {stabilizationWindow: 8s, limit: {replicas: 2, share: 0.5, period: 9s}}}
     backlogDrainTime: 11s
     arrivalWindow: 60s
-    burstWindow: 12s
     tickInterval: 1s
     staleness: 13s
 "
@@ -76,7 +74,7 @@ fn every_knob_of_the_policy_can_be_set() {
     let default = preheat_core::PolicySpec::default();
     assert_eq!((spec.replicas_min.0, spec.replicas_max.0, spec.standby_target.0), (2, 9, 1));
     assert_eq!((spec.starts_max, spec.scale_down_limit.replicas), (3, 2));
-    assert_eq!((spec.slo.quantile.get(), spec.headroom_beta), (0.95, 0.5));
+    assert_eq!((spec.slo.quantile.get(), spec.scale_down_limit.share.get()), (0.95, 0.5));
     assert_eq!(spec.concurrency_cap.map(|cap| cap.get()), Some(17));
     let secs = [
         (spec.slo.threshold, 3),
@@ -88,7 +86,6 @@ fn every_knob_of_the_policy_can_be_set() {
         (spec.scale_down_limit.period, 9),
         (spec.backlog_drain_time, 11),
         (spec.arrival_window, 60),
-        (spec.burst_window, 12),
         (spec.tick_interval, 1),
         (spec.staleness_max, 13),
     ];

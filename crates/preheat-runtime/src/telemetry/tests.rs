@@ -21,10 +21,10 @@ fn full(pool: &str) -> Status {
         p99_s: Some(0.9),
     };
     let counted = |name: &str| [(name.to_owned(), 2)].into_iter().collect();
-    let decision = DecisionCount { direction: Direction::Up, reason: Reason::Burst, count: 4 };
+    let decision = DecisionCount { direction: Direction::Up, reason: Reason::DemandAbovePlan, count: 4 };
     let totals = PoolTotals {
         gpu_seconds_by_phase: [("ready".to_owned(), 0.1)].into_iter().collect(),
-        starts_by_reason: counted("Burst"),
+        starts_by_reason: counted("DemandAbovePlan"),
         stops_by_reason: counted("Drained"),
         violations: counted("D4"),
         decisions: vec![decision],
@@ -124,7 +124,7 @@ fn values_and_labels_survive_the_text() {
             })
             .map(|sample| sample.value)
     };
-    let reason = ("reason", "Burst");
+    let reason = ("reason", "DemandAbovePlan");
     for (name, label, expected) in [
         ("preheat_replicas", ("phase", "ready"), Some(1.0)),
         ("preheat_replicas", ("phase", "waking"), Some(0.0)),

@@ -6,7 +6,7 @@ use crate::common::http;
 use crate::common::{MODEL, Stage, eventually};
 
 /// Quick to forget demand, so that a scale-down comes within a second.
-const FORGETFUL: &str = "arrivalWindow: 10s, burstWindow: 5s, coldStart: {p50: 20s, p90: 20s}, \
+const FORGETFUL: &str = "arrivalWindow: 10s, coldStart: {p50: 20s, p90: 20s}, \
                          behavior: {scaleDown: {stabilizationWindow: 20s}}";
 
 #[tokio::test]

@@ -87,7 +87,7 @@ async fn metrics_that_cannot_be_read_stop_neither_serving_nor_growing() {
     for fault in ["metrics-hang", "metrics-garbage", "metrics-huge"] {
         let stage = Stage::new();
         let pool = "maxReplicas: 2, maxConcurrency: 4, coldStart: {p50: 5s, p90: 5s}, \
-                    serviceTime: 60s, arrivalWindow: 30s, burstWindow: 10s, \
+                    serviceTime: 60s, arrivalWindow: 30s, \
                     behavior: {scaleDown: {stabilizationWindow: 10s}}";
         let mut up = stage.up(&stage.config(50.0, pool, &faulty(fault, "5s")));
         stage.ready(1).await;
@@ -118,7 +118,7 @@ async fn metrics_that_cannot_be_read_stop_neither_serving_nor_growing() {
 #[tokio::test]
 async fn an_engine_that_falls_silent_while_it_drains_keeps_its_stream() {
     let stage = Stage::new();
-    let pool = "minReplicas: 0, maxReplicas: 1, arrivalWindow: 10s, burstWindow: 5s, \
+    let pool = "minReplicas: 0, maxReplicas: 1, arrivalWindow: 10s, \
                 coldStart: {p50: 5s, p90: 5s}, drainTimeout: 24h, \
                 behavior: {scaleDown: {stabilizationWindow: 10s}}";
     let mut up = stage.up(&stage.config(50.0, pool, "emulated: {}"));

@@ -1,0 +1,199 @@
+//! The rehearsal: every rule of a family is rehearsed, all the time, on the pool's own traffic, and
+//! the cheapest that would have kept the SLO is followed.
+//!
+//! ```text
+//! arrivals, offered load ──► a shadow fleet for each rule ──► cost and misses, faded
+//!                                                                    │
+//!                     slots to hold ◄── its rule ◄── cheapest within the allowance
+//! ```
+//!
+//! How fast demand jumps, how long it stays, and how much of a jump a queue can take differ from
+//! pool to pool more than any forecast of the next minutes can tell. What a rule would have cost
+//! here can be reckoned exactly enough.
+//!
+//! **Invariant:** a rule's record depends on arrivals and loads, never on what the real fleet did.
+
+mod peaks;
+mod prior;
+mod rule;
+mod shadow;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use peaks::Peak;
+pub(crate) use peaks::PEAKS_MAX;
+use prior::Prior;
+pub use rule::RULES;
+use rule::{Peaks, WINDOW_LONGEST, rule};
+use shadow::Step;
+pub use shadow::Shadow;
+
+use crate::decision::RehearsalExplanation;
+use crate::units::{Instant, Probability};
+
+/// What was counted fades to half in this time: long enough to know a day's bursts, short enough to
+/// follow a change of traffic.
+const HALF_LIFE: Duration = Duration::from_secs(8 * 3600);
+/// What is believed beforehand counts as this much time of the pool's own traffic.
+const PRIOR: Duration = Duration::from_secs(240);
+/// Share of the allowance that a rule may use up in rehearsal: the best of many on the past is a
+/// little worse on what comes.
+const ALLOWANCE_USED: f64 = 0.7;
+/// A step longer than this is a pause: nobody knows what came in it.
+const STEP_MAX: Duration = Duration::from_secs(60);
+
+/// What is remembered of the rehearsal.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rehearsal {
+    /// Offered loads that no later one has reached.
+    pub peaks: VecDeque<Peak>,
+    /// A shadow fleet for each rule; empty before the first step.
+    pub shadows: Vec<Shadow>,
+    /// Time rehearsed, faded, in seconds.
+    pub seconds: f64,
+    /// Requests that arrived, faded.
+    pub arrivals: f64,
+    /// Slots in use, integrated over time, faded: what shadows' costs are measured against.
+    pub slot_seconds: f64,
+}
+
+/// What the rehearsal is told at a tick.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traffic {
+    pub(crate) now: Instant,
+    /// Time since the tick before.
+    pub(crate) since: Duration,
+    /// Requests that arrived since; `None` when nobody could tell.
+    pub(crate) arrivals: Option<f64>,
+    /// Offered load now, in slots.
+    pub(crate) load: f64,
+    pub(crate) service_time: Duration,
+    /// Slots of a replica.
+    pub(crate) slots: f64,
+    /// Longest wait inside the SLO.
+    pub(crate) wait_max: Duration,
+    /// Order to ready.
+    pub(crate) lead_time: Duration,
+    pub(crate) drain_time: Duration,
+    pub(crate) replicas_min: u32,
+    pub(crate) replicas_max: u32,
+    /// Replicas that exist, for the first step.
+    pub(crate) supply: u32,
+    /// Share of requests that may miss the SLO.
+    pub(crate) allowance: f64,
+}
+
+impl Rehearsal {
+    /// Lets all shadows live through a tick, and says what the best rule holds now.
+    pub(crate) fn step(&mut self, traffic: &Traffic) -> RehearsalExplanation {
+        if self.shadows.len() != RULES {
+            let fleet = Shadow::new(f64::from(traffic.supply.max(traffic.replicas_min)));
+            *self = Self { shadows: vec![fleet; RULES], ..Self::default() };
+            // A fleet of which nothing is remembered is taken to have been needed.
+            let held = f64::from(traffic.supply) * traffic.slots;
+            peaks::push(&mut self.peaks, traffic.now, held / HELD_PER_PEAK, WINDOW_LONGEST);
+        }
+        peaks::push(&mut self.peaks, traffic.now, traffic.load, WINDOW_LONGEST);
+        let peaks = Peaks::of(|window| peaks::largest(&self.peaks, traffic.now, window));
+        if traffic.since <= STEP_MAX
+            && traffic.since > Duration::ZERO
+            && let Some(arrivals) = traffic.arrivals
+        {
+            self.rehearse(traffic, arrivals, &peaks);
+        }
+        self.best(traffic, &peaks)
+    }
+
+    fn rehearse(&mut self, traffic: &Traffic, arrivals: f64, peaks: &Peaks) {
+        let secs = traffic.since.as_secs_f64();
+        let keep = libm::exp2(-secs / HALF_LIFE.as_secs_f64());
+        self.seconds = self.seconds * keep + secs;
+        self.arrivals = self.arrivals * keep + arrivals;
+        self.slot_seconds = self.slot_seconds * keep + traffic.load * secs;
+        let step = Step {
+            secs,
+            arrivals,
+            load: traffic.load,
+            service_s: traffic.service_time.as_secs_f64().max(1e-3),
+            slots: traffic.slots,
+            wait_max_s: traffic.wait_max.as_secs_f64(),
+            lead_s: traffic.lead_time.as_secs_f64(),
+            drain_s: traffic.drain_time.as_secs_f64(),
+            replicas_min: f64::from(traffic.replicas_min),
+            replicas_max: f64::from(traffic.replicas_max),
+        };
+        for (index, shadow) in self.shadows.iter_mut().enumerate() {
+            shadow.fade(keep);
+            shadow.step(&step, rule::slots(index, peaks));
+        }
+    }
+
+    /// The cheapest rule that misses no more than it may; if none does, the one that misses least.
+    fn best(&self, traffic: &Traffic, peaks: &Peaks) -> RehearsalExplanation {
+        let allowed = traffic.allowance * ALLOWANCE_USED;
+        let mut best: Option<(usize, Expected)> = None;
+        for index in 0..RULES {
+            let expected = self.expected(index, traffic.slots);
+            let better = best.is_none_or(|(_, best)| expected.is_better(&best, allowed));
+            if better {
+                best = Some((index, expected));
+            }
+        }
+        let (index, expected) = best.unwrap_or((0, Expected { misses: 1.0, cost: 1.0 }));
+        let rule = rule(index);
+        RehearsalExplanation {
+            headroom_factor: rule.factor,
+            headroom_beta: rule.beta,
+            hold_window: rule.hold,
+            tail_share: rule.tail.map(|tail| Probability::saturating(tail.share)),
+            tail_window: rule.tail.map(|tail| tail.window),
+            rehearsed: Duration::try_from_secs_f64(self.seconds).unwrap_or(Duration::MAX),
+            attainment_expected: Probability::saturating(1.0 - expected.misses),
+            cost_expected: expected.cost,
+            slots_held: rule::slots(index, peaks),
+        }
+    }
+
+    /// Own record and prior, each by the time it stands for.
+    fn expected(&self, index: usize, slots: f64) -> Expected {
+        let prior = Prior::of(&rule(index));
+        let Some(shadow) = self.shadows.get(index) else {
+            return Expected { misses: prior.misses, cost: prior.cost };
+        };
+        let own = self.seconds / (self.seconds + PRIOR.as_secs_f64());
+        let share = |count: f64, of: f64, else_: f64| if of > 0.0 { count / of } else { else_ };
+        let misses = share(shadow.misses, self.arrivals, 0.0);
+        let cost = share(shadow.cost * slots, self.slot_seconds, prior.cost);
+        Expected {
+            misses: own * misses + (1.0 - own) * prior.misses,
+            cost: own * cost + (1.0 - own) * prior.cost,
+        }
+    }
+}
+
+/// A rule holds at least this much per slot of its peak: what is remembered of a fleet's size is
+/// divided by it, so that the fleet is held and not more.
+const HELD_PER_PEAK: f64 = 1.2;
+
+/// What is expected of a rule.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Expected {
+    /// Share of requests missed.
+    misses: f64,
+    /// Slots paid for ÷ slots in use.
+    cost: f64,
+}
+
+impl Expected {
+    fn is_better(&self, than: &Self, allowed: f64) -> bool {
+        match (self.misses <= allowed, than.misses <= allowed) {
+            (true, true) => self.cost < than.cost,
+            (true, false) => true,
+            (false, true) => false,
+            (false, false) => self.misses < than.misses,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What is believed of a rule before it has a record: a fit to public traces of bursty traffic.
+//!
+//! Both figures are products of powers, fitted by least squares on logarithms to the outcome of the
+//! rules on two Azure and three ServeGen traces (docs/policies/preheat.md says how).
+
+use super::rule::Rule;
+
+/// Requests missed and capacity held, as shares.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Prior {
+    /// Missed ÷ all requests.
+    pub(crate) misses: f64,
+    /// Slots paid for ÷ slots in use.
+    pub(crate) cost: f64,
+}
+
+/// Seconds of the shortest hold window.
+const HOLD_UNIT_S: f64 = 60.0;
+
+impl Prior {
+    pub(crate) fn of(rule: &Rule) -> Self {
+        let hold = rule.hold.as_secs_f64() / HOLD_UNIT_S;
+        let (misses_tail, cost_tail) = match rule.tail {
+            None => (1.0, 1.0),
+            Some(tail) if tail.share < 0.5 => (0.58, 1.06),
+            Some(_) => (0.16, 1.39),
+        };
+        let misses = 1.12 * libm::pow(rule.factor, -4.1) * libm::exp(-0.38 * rule.beta);
+        let cost = 2.03 * libm::pow(rule.factor, 0.88) * libm::exp(0.065 * rule.beta);
+        Self {
+            misses: (misses * libm::pow(hold, -0.71) * misses_tail).min(1.0),
+            cost: cost * libm::pow(hold, 0.11) * cost_tail,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rehearsal::rule::{RULES, rule};
+
+    #[test]
+    fn more_is_dearer_and_misses_less() {
+        let priors: Vec<(Rule, Prior)> =
+            (0..RULES).map(|index| (rule(index), Prior::of(&rule(index)))).collect();
+        for (rule, prior) in &priors {
+            assert!((0.0..=1.0).contains(&prior.misses) && prior.cost >= 1.0, "{rule:?}");
+            for (other, more) in &priors {
+                let alike = other.beta == rule.beta && other.tail == rule.tail;
+                if alike && other.factor > rule.factor && other.hold >= rule.hold {
+                    assert!(more.misses <= prior.misses && more.cost > prior.cost, "{other:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The rules that are rehearsed: how much to hold for which traffic.
+//!
+//! A rule holds `m · peak + β·√(m · peak)` slots, where the peak is the largest offered load of its
+//! hold window, and a share of it for longer where it has a tail.
+
+use std::time::Duration;
+
+/// Headroom factors on the peak of the offered load.
+const FACTORS: [f64; 6] = [1.0, 1.2, 1.4, 1.7, 2.1, 2.6];
+/// β of square-root staffing, on top.
+const BETAS: [f64; 2] = [1.0, 2.5];
+/// Windows whose peak is held.
+const HOLDS: [Duration; 4] = [secs(60), secs(180), secs(360), secs(1200)];
+/// What is held beyond: a share of the peak of a longer window.
+const TAILS: [Option<Tail>; 3] = [
+    None,
+    Some(Tail { share: 0.4, window: secs(2400) }),
+    Some(Tail { share: 0.6, window: secs(9600) }),
+];
+
+/// How many rules there are.
+pub const RULES: usize = FACTORS.len() * BETAS.len() * HOLDS.len() * TAILS.len();
+/// The longest window of any rule.
+pub(crate) const WINDOW_LONGEST: Duration = secs(9600);
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// A share of the peak of a longer window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Tail {
+    pub(crate) share: f64,
+    pub(crate) window: Duration,
+}
+
+/// One rule.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Rule {
+    pub(crate) factor: f64,
+    pub(crate) beta: f64,
+    pub(crate) hold: Duration,
+    pub(crate) tail: Option<Tail>,
+}
+
+/// Peaks of the offered load that rules ask for, in slots.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Peaks {
+    holds: [f64; HOLDS.len()],
+    tails: [f64; TAILS.len()],
+}
+
+impl Peaks {
+    /// Asks `peak` for the largest load of each window that some rule has.
+    pub(crate) fn of(peak: impl Fn(Duration) -> f64) -> Self {
+        let tail = |tail: Option<Tail>| tail.map_or(0.0, |tail| tail.share * peak(tail.window));
+        Self { holds: HOLDS.map(&peak), tails: TAILS.map(tail) }
+    }
+}
+
+/// Where each part of a rule stands in its list.
+struct Place {
+    factor: usize,
+    beta: usize,
+    hold: usize,
+    tail: usize,
+}
+
+/// Rules are numbered: the tail runs fastest, then the hold, β, and the factor.
+fn place(index: usize) -> Place {
+    let (rest, tail) = (index / TAILS.len(), index % TAILS.len());
+    let (rest, hold) = (rest / HOLDS.len(), rest % HOLDS.len());
+    let (rest, beta) = (rest / BETAS.len(), rest % BETAS.len());
+    Place { factor: rest % FACTORS.len(), beta, hold, tail }
+}
+
+/// The rule of this number.
+pub(crate) fn rule(index: usize) -> Rule {
+    let place = place(index);
+    Rule {
+        factor: FACTORS[place.factor],
+        beta: BETAS[place.beta],
+        hold: HOLDS[place.hold],
+        tail: TAILS[place.tail],
+    }
+}
+
+/// Slots that the rule of this number holds.
+pub(crate) fn slots(index: usize, peaks: &Peaks) -> f64 {
+    let place = place(index);
+    let peak = peaks.holds[place.hold].max(peaks.tails[place.tail]);
+    let held = FACTORS[place.factor] * peak;
+    held + BETAS[place.beta] * libm::sqrt(held)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_is_another_rule() {
+        let mut seen: Vec<Rule> = Vec::new();
+        for index in 0..RULES {
+            let rule = rule(index);
+            assert!(!seen.contains(&rule), "{rule:?} comes twice");
+            seen.push(rule);
+        }
+        let windows = seen.iter().map(|rule| rule.tail.map_or(rule.hold, |tail| tail.window));
+        assert_eq!(windows.max(), Some(WINDOW_LONGEST));
+    }
+
+    #[test]
+    fn a_rule_holds_its_factor_of_the_peak_and_square_root_staffing() {
+        let now_and_then = Peaks::of(|window| if window < secs(600) { 25.0 } else { 100.0 });
+        let index = (0..RULES).find(|index| {
+            let rule = rule(*index);
+            rule.factor == 1.0 && rule.beta == 1.0 && rule.hold == secs(60) && rule.tail.is_none()
+        });
+        assert_eq!(slots(index.unwrap(), &now_and_then), 25.0 + 5.0);
+        // A tail of 0.4 of 100 is more than 25.
+        assert_eq!(slots(index.unwrap() + 1, &now_and_then), 40.0 + libm::sqrt(40.0));
+    }
+}

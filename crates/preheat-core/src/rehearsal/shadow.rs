@@ -1,0 +1,324 @@
+//! A shadow fleet: what a rule would have made of the traffic that came, as a fluid.
+//!
+//! Replicas are kept as cohorts with equally many requests in each, since the router fills the
+//! emptiest first. A cohort with o requests in each of its replicas ends `min(o, k) ÷ S` of them a
+//! second; a request that lands where `o` is above `k` waits `(o − k)·S ÷ k`. A new replica is empty
+//! and takes what comes, while old ones work off their queues: that is what a start buys.
+
+use serde::{Deserialize, Serialize};
+
+/// Cohorts at most; the two most alike are merged.
+const COHORTS: usize = 4;
+/// Groups of starts under way at most; the last two are merged, to the later of both.
+const STARTS: usize = 6;
+
+/// Replicas with equally many requests in each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Cohort {
+    replicas: f64,
+    /// Requests in each, batch and queue together.
+    inside: f64,
+}
+
+/// Starts that will be ready together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Starts {
+    replicas: f64,
+    /// Seconds until ready.
+    ready_in: f64,
+}
+
+/// A fleet under one rule, and what it has cost and missed, faded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Shadow {
+    cohorts: [Cohort; COHORTS],
+    starts: [Starts; STARTS],
+    /// Replica-seconds, starting ones included.
+    pub(crate) cost: f64,
+    /// Requests whose wait was over the SLO.
+    pub(crate) misses: f64,
+}
+
+/// What all shadows see of a step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    /// Seconds since the step before.
+    pub(crate) secs: f64,
+    /// Requests that arrived in it.
+    pub(crate) arrivals: f64,
+    /// Offered load now, in slots.
+    pub(crate) load: f64,
+    /// Mean time in a slot, in seconds.
+    pub(crate) service_s: f64,
+    /// Slots of a replica.
+    pub(crate) slots: f64,
+    /// Longest wait inside the SLO, in seconds.
+    pub(crate) wait_max_s: f64,
+    /// Seconds from the order of a replica to ready.
+    pub(crate) lead_s: f64,
+    /// Seconds within which a queue that is left at the end of a lead time should be gone.
+    pub(crate) drain_s: f64,
+    pub(crate) replicas_min: f64,
+    pub(crate) replicas_max: f64,
+}
+
+impl Shadow {
+    /// A fleet of so many empty replicas.
+    pub(crate) fn new(replicas: f64) -> Self {
+        let mut shadow = Self::default();
+        shadow.cohorts[0].replicas = replicas;
+        shadow
+    }
+
+    /// Lets the traffic of a step pass, then scales to what the rule holds: `slots_held`.
+    pub(crate) fn step(&mut self, step: &Step, slots_held: f64) {
+        self.become_ready(step.secs);
+        self.serve(step);
+        self.misses += self.arrive(step);
+        self.scale(step, slots_held);
+        self.cost += (self.ready() + self.starting()) * step.secs;
+    }
+
+    /// Fades what has been counted.
+    pub(crate) fn fade(&mut self, keep: f64) {
+        self.cost *= keep;
+        self.misses *= keep;
+    }
+
+    fn ready(&self) -> f64 {
+        self.cohorts.iter().map(|cohort| cohort.replicas).sum()
+    }
+
+    fn starting(&self) -> f64 {
+        self.starts.iter().map(|starts| starts.replicas).sum()
+    }
+
+    fn become_ready(&mut self, secs: f64) {
+        let mut ready = 0.0;
+        for starts in &mut self.starts {
+            starts.ready_in -= secs;
+            if starts.replicas > 0.0 && starts.ready_in <= 0.0 {
+                ready += starts.replicas;
+                *starts = Starts::default();
+            }
+        }
+        if ready > 0.0 {
+            self.add(Cohort { replicas: ready, inside: 0.0 });
+            // Groups stay sorted by time, without gaps.
+            self.starts.sort_unstable_by(|a, b| {
+                let empty = (a.replicas <= 0.0).cmp(&(b.replicas <= 0.0));
+                empty.then(a.ready_in.total_cmp(&b.ready_in))
+            });
+        }
+    }
+
+    /// Cohorts stay sorted, the emptiest first, unused places last.
+    fn sort(&mut self) {
+        self.cohorts.sort_unstable_by(|a, b| {
+            let unused = (a.replicas <= 0.0).cmp(&(b.replicas <= 0.0));
+            unused.then(a.inside.total_cmp(&b.inside))
+        });
+    }
+
+    fn add(&mut self, new: Cohort) {
+        if self.cohorts[COHORTS - 1].replicas > 0.0 {
+            self.merge_closest();
+        }
+        self.cohorts[COHORTS - 1] = new;
+        self.sort();
+    }
+
+    fn merge_closest(&mut self) {
+        let mut closest = 0;
+        let step = |cohorts: &[Cohort; COHORTS], i: usize| cohorts[i + 1].inside - cohorts[i].inside;
+        for i in 1..COHORTS - 1 {
+            if step(&self.cohorts, i) < step(&self.cohorts, closest) {
+                closest = i;
+            }
+        }
+        let (a, b) = (self.cohorts[closest], self.cohorts[closest + 1]);
+        let replicas = a.replicas + b.replicas;
+        let inside = (a.replicas * a.inside + b.replicas * b.inside) / replicas;
+        self.cohorts[closest] = Cohort { replicas, inside };
+        self.cohorts[closest + 1] = Cohort::default();
+        self.sort();
+    }
+
+    fn serve(&mut self, step: &Step) {
+        let part = step.secs / step.service_s;
+        let (keep, full) = (libm::exp(-part), step.slots * part);
+        for cohort in &mut self.cohorts {
+            let queued = cohort.inside - step.slots;
+            cohort.inside = if queued > 0.0 {
+                (cohort.inside - full).max(step.slots * keep)
+            } else {
+                cohort.inside * keep
+            };
+        }
+    }
+
+    /// Spreads what arrived over the emptiest, and says how much of it waits too long.
+    fn arrive(&mut self, step: &Step) -> f64 {
+        if step.arrivals <= 0.0 || self.cohorts[0].replicas <= 0.0 {
+            return step.arrivals.max(0.0);
+        }
+        // What arrives early in the step is partly served at its end.
+        let part = step.secs / step.service_s;
+        let left_at_end = if part > 1e-9 { (1.0 - libm::exp(-part)) / part } else { 1.0 };
+        let (mut level, mut filled) = self.level_with(step.arrivals * left_at_end);
+        let mut placed = step.arrivals * left_at_end;
+        if level > step.slots {
+            (level, filled) = self.level_with(step.arrivals);
+            placed = step.arrivals;
+        }
+        let limit = step.slots * (1.0 + step.wait_max_s / step.service_s);
+        let mut above = 0.0;
+        let mut replicas = 0.0;
+        for cohort in &mut self.cohorts[..filled] {
+            above += cohort.replicas * (level - cohort.inside.max(limit)).max(0.0);
+            replicas += cohort.replicas;
+            *cohort = Cohort::default();
+        }
+        self.cohorts[0] = Cohort { replicas, inside: level };
+        self.sort();
+        step.arrivals * (above / placed).min(1.0)
+    }
+
+    /// Requests in each of the emptiest replicas after `arrivals` were spread over them, and how
+    /// many cohorts that takes.
+    fn level_with(&self, arrivals: f64) -> (f64, usize) {
+        let mut left = arrivals;
+        let (mut level, mut replicas) = (self.cohorts[0].inside, 0.0);
+        let used = self.cohorts.iter().take_while(|cohort| cohort.replicas > 0.0).count();
+        for (index, cohort) in self.cohorts[..used].iter().enumerate() {
+            let room = (cohort.inside - level) * replicas;
+            if room >= left && replicas > 0.0 {
+                return (level + left / replicas, index);
+            }
+            left -= room;
+            level = cohort.inside;
+            replicas += cohort.replicas;
+        }
+        (level + left / replicas, used)
+    }
+
+    fn scale(&mut self, step: &Step, slots_held: f64) {
+        let held = slots_held / step.slots;
+        let wanted = libm::ceil(held + self.for_backlog(step, held));
+        let wanted = wanted.clamp(step.replicas_min, step.replicas_max);
+        let supply = self.ready() + self.starting();
+        if wanted > supply {
+            self.order(wanted - supply, step.lead_s);
+        } else if wanted < supply {
+            self.give_up(supply - wanted);
+        }
+    }
+
+    /// Replicas on top, so that what is still queued at the end of a lead time is gone soon after;
+    /// at most as many as are held anyway.
+    fn for_backlog(&self, step: &Step, held: f64) -> f64 {
+        let queued = |cohort: &Cohort| cohort.replicas * (cohort.inside - step.slots).max(0.0);
+        let queue: f64 = self.cohorts.iter().map(queued).sum();
+        if queue <= 0.0 {
+            return 0.0;
+        }
+        let ready_for = |starts: &Starts| starts.replicas * (step.lead_s - starts.ready_in).max(0.0);
+        let starting: f64 = self.starts.iter().map(ready_for).sum();
+        let capacity = (self.ready() * step.lead_s + starting) * step.slots;
+        let left = queue * step.service_s + step.load * step.lead_s - capacity;
+        let spare = (held * step.slots - step.load).max(0.0);
+        let slots = (left.max(0.0) / step.drain_s - spare).max(0.0);
+        (slots / step.slots).min(held.max(1.0))
+    }
+
+    fn order(&mut self, replicas: f64, lead_s: f64) {
+        let free = self.starts.iter().position(|starts| starts.replicas <= 0.0);
+        let last = self.starts[STARTS - 1];
+        let place = free.unwrap_or(STARTS - 1);
+        let already = if free.is_none() { last.replicas } else { 0.0 };
+        self.starts[place] = Starts { replicas: already + replicas, ready_in: lead_s };
+    }
+
+    /// The last to be ready first, then the emptiest; requests inside those finish elsewhere.
+    fn give_up(&mut self, mut surplus: f64) {
+        for starts in self.starts.iter_mut().rev() {
+            let given = starts.replicas.min(surplus);
+            starts.replicas -= given;
+            surplus -= given;
+        }
+        for cohort in &mut self.cohorts {
+            let given = cohort.replicas.min(surplus);
+            cohort.replicas -= given;
+            surplus -= given;
+        }
+        self.sort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(arrivals: f64) -> Step {
+        Step {
+            secs: 1.0,
+            arrivals,
+            load: arrivals * 5.0,
+            service_s: 5.0,
+            slots: 8.0,
+            wait_max_s: 2.0,
+            lead_s: 60.0,
+            drain_s: 30.0,
+            replicas_min: 1.0,
+            replicas_max: 100.0,
+        }
+    }
+
+    /// 3.2 requests/s × 5 s = 16 slots: two replicas are just full.
+    #[test]
+    fn a_fleet_that_suffices_misses_nothing_and_one_that_does_not_misses_the_rest() {
+        let run = |replicas: f64, seconds: u32| {
+            let mut shadow = Shadow::new(replicas);
+            for _ in 0..seconds {
+                shadow.step(&step(3.2), replicas * 8.0);
+            }
+            shadow
+        };
+        let enough = run(3.0, 600);
+        assert_eq!((enough.misses, enough.cost), (0.0, 1_800.0));
+        let half = run(1.0, 600);
+        // One replica serves 1.6 a second; all that come after the queue is 2 s long wait too long.
+        assert!(half.misses > 0.95 * 600.0 * 3.2, "{}", half.misses);
+    }
+
+    #[test]
+    fn a_fresh_replica_takes_what_comes_while_the_old_one_works_off_its_queue() {
+        let mut shadow = Shadow::new(1.0);
+        for _ in 0..60 {
+            shadow.step(&step(3.2), 8.0);
+        }
+        let before = shadow.misses;
+        assert!(before > 0.0);
+        // Ordered now, ready in 60 s, two of them: all that comes fits them.
+        for _ in 0..60 {
+            shadow.step(&step(3.2), 24.0);
+        }
+        let ready = shadow.misses;
+        for _ in 0..60 {
+            shadow.step(&step(3.2), 24.0);
+        }
+        assert!(ready > before);
+        assert_eq!(shadow.misses, ready, "the queue of the old one delays nobody new");
+    }
+
+    #[test]
+    fn a_queue_orders_more_and_no_more_than_twice_what_is_held() {
+        let mut shadow = Shadow::new(1.0);
+        for _ in 0..300 {
+            shadow.step(&step(3.2), 8.0);
+        }
+        let most = shadow.ready() + shadow.starting();
+        assert!(most <= 2.0, "{most}");
+        assert!(Shadow::new(1.0).for_backlog(&step(3.2), 1.0) <= 0.0);
+    }
+}
