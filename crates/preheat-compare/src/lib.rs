@@ -13,6 +13,7 @@ mod across;
 mod comparison;
 mod error;
 mod frontier;
+pub mod html;
 mod jobs;
 mod optimum;
 mod outcome;
