@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "preheat-scenario",
         &["preheat-sim", "preheat-engine", "preheat-traffic", "preheat-api", "preheat-core"],
     ),
+    ("preheat-compare", &["preheat-sim", "preheat-engine", "preheat-traffic", "preheat-core"]),
     ("preheat-load", &["preheat-traffic"]),
     ("preheat-gateway", &["preheat-runtime", "preheat-core"]),
     ("preheat-local", &["preheat-runtime", "preheat-api", "preheat-core"]),

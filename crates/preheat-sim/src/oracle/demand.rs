@@ -101,6 +101,19 @@ impl ServiceModel {
         Self::Slots { concurrency, seconds }
     }
 
+    /// Time of one slot, or of the whole replica, that a request of these lengths takes, in seconds.
+    pub(crate) fn seconds(&self, input_tokens: f64, output_tokens: f64) -> f64 {
+        let of = |cost: &TokenCost| {
+            cost.per_request
+                + cost.per_input_token * input_tokens
+                + cost.per_output_token * output_tokens
+        };
+        match self {
+            Self::Slots { seconds, .. } => of(seconds),
+            Self::Work { per_second, work } => of(work) / per_second,
+        }
+    }
+
     fn check(&self) -> Result<(), OracleError> {
         match self {
             Self::Slots { seconds, .. } => seconds.check(),

@@ -1,5 +1,6 @@
 //! Arguments of `preheat compare`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -22,6 +23,7 @@ pub(crate) struct CompareArgs {
     #[arg(long, default_value = "0.99,0.95", value_delimiter = ',')]
     pub(crate) attainment: Vec<f64>,
     /// Cold starts that each policy's best setting is run with too, with commas between
+    /// [default: none, or 0 s to 10 min with --html]
     #[arg(long, value_delimiter = ',', value_parser = duration)]
     pub(crate) cold_starts: Vec<Duration>,
     /// Multiplies the arrival rate of traces without an `@K`, keeping the shape of bursts
@@ -38,6 +40,9 @@ pub(crate) struct CompareArgs {
     /// Threads [default: one for each core]
     #[arg(long)]
     pub(crate) threads: Option<usize>,
+    /// Write the report as one self-contained page
+    #[arg(long)]
+    pub(crate) html: Option<PathBuf>,
     /// Print everything as one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -23,6 +23,10 @@ pub(crate) struct PoolArgs {
     /// Most replicas
     #[arg(long, default_value_t = 100)]
     pub(crate) max_replicas: u32,
+    /// Replicas that are ready when the trace begins [default: what its first minute needs, in a
+    /// comparison its first lead time]
+    #[arg(long)]
+    pub(crate) initial_replicas: Option<u32>,
     /// SLO on TTFT: longer is a miss
     #[arg(long, default_value = "2s", value_parser = duration)]
     pub(crate) slo_ttft: Duration,

@@ -2,13 +2,16 @@
 
 mod table;
 
+use std::fs;
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use preheat_compare::{ComparisonSpec, Workload, compare, select};
+use anyhow::Context;
+use preheat_compare::html::{HtmlAbout, render};
+use preheat_compare::{Comparison, ComparisonSpec, Workload, compare, select};
 use preheat_sim::run::ReplicasInitial;
 
 use super::pool;
@@ -16,6 +19,9 @@ use super::traces::{self, TraceRequest};
 use crate::cli::CompareArgs;
 use crate::failure::{Answer, hinted};
 use crate::terminal::Line;
+
+/// Cold starts of the page's sweep, in seconds.
+const SWEEP_S: [u64; 7] = [0, 30, 60, 120, 180, 300, 600];
 
 pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<Answer> {
     let mut line = Line::stderr();
@@ -36,6 +42,10 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<Answer> {
     let comparison = compare(&workloads, &spec, &progress)?;
     let mut line = line.into_inner().unwrap_or_else(|_| Line::stderr());
     line.print(&format!("compared in {:.0} s of wall time", began.elapsed().as_secs_f64()));
+    if let Some(path) = &args.html {
+        write_page(path, &comparison)?;
+        line.print(&format!("wrote {}", path.display()));
+    }
     if args.json {
         super::print(&format!("{}\n", serde_json::to_string(&comparison)?))?;
     } else {
@@ -54,13 +64,17 @@ fn spec(args: &CompareArgs) -> anyhow::Result<ComparisonSpec> {
         let message = format!("--attainment has {wrong}, which is no ratio below 1");
         return Err(hinted(message, "give 0.99 for 99 %"));
     }
+    let cold_starts = match (args.cold_starts.as_slice(), &args.html) {
+        ([], Some(_)) => SWEEP_S.map(Duration::from_secs).to_vec(),
+        (chosen, _) => chosen.to_vec(),
+    };
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     Ok(ComparisonSpec {
         policies,
         tune: args.tune,
         attainments: args.attainment.clone(),
-        cold_starts: args.cold_starts.clone(),
-        series: false,
+        cold_starts,
+        series: args.html.is_some(),
         threads: args.threads.unwrap_or(cores),
     })
 }
@@ -89,7 +103,18 @@ fn workload(args: &CompareArgs, asked: &str, line: &mut Line) -> anyhow::Result<
     let stem = stem.trim_end_matches(".gz").trim_end_matches(".csv");
     let mut workload = pool::workload(&args.pool, format!("{stem}@{rate_scale}"), trace)?;
     // Whatever the first lead time lacks, nobody could have mended.
-    let first = args.pool.cold_start + Duration::from_secs(60);
-    workload.config.replicas_initial = ReplicasInitial::ForFirst(first);
+    if args.pool.initial_replicas.is_none() {
+        let first = args.pool.cold_start + Duration::from_secs(60);
+        workload.config.replicas_initial = ReplicasInitial::ForFirst(first);
+    }
     Ok(workload)
+}
+
+fn write_page(path: &Path, comparison: &Comparison) -> anyhow::Result<()> {
+    let about = HtmlAbout {
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let page = render(comparison, &about);
+    fs::write(path, page).with_context(|| format!("{} can't be written", path.display()))
 }

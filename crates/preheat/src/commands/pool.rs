@@ -5,7 +5,7 @@ use preheat_core::{ColdStartPrior, Concurrency, PolicySpec, Probability, Replica
 use preheat_emulator::find_profile;
 use preheat_engine::EngineConfig;
 use preheat_sim::cold_start::ColdStartConfig;
-use preheat_sim::run::SimulationConfig;
+use preheat_sim::run::{ReplicasInitial, SimulationConfig};
 use preheat_sim::view::PoolBounds;
 use preheat_traffic::Trace;
 
@@ -35,11 +35,13 @@ fn config(args: &PoolArgs) -> anyhow::Result<SimulationConfig> {
         tpot_slo: args.slo_tpot,
     };
     let startup = ColdStartConfig::Fixed(args.cold_start);
-    Ok(SimulationConfig {
-        gpus_per_replica: profile.gpus,
-        seed: args.seed,
-        ..SimulationConfig::new(engine, bounds, startup)
-    })
+    let mut config = SimulationConfig::new(engine, bounds, startup);
+    config.gpus_per_replica = profile.gpus;
+    config.seed = args.seed;
+    if let Some(count) = args.initial_replicas {
+        config.replicas_initial = ReplicasInitial::Count(count);
+    }
+    Ok(config)
 }
 
 /// The defaults of a pool that is told its bounds, its SLO, and how long a start takes.

@@ -90,7 +90,8 @@ impl Policy {
             return Ok(Self::Oracle);
         }
         let path = Path::new(asked);
-        if path.is_file() {
+        // A file that happens to be called like a policy does not hide it.
+        if select(asked).is_err() && path.is_file() {
             let file = PolicyFile::read(path)?;
             check(&file.policy)?;
             return Ok(Self::Setting(Setting { policy: file.policy, knobs: file.knobs }));
