@@ -25,6 +25,8 @@ pub struct Status {
     pub clock: ClockStatus,
     /// Whether decisions are being recorded; absent when no journal is kept.
     pub journal: Option<JournalHealth>,
+    /// What the gateway counted over all pools; absent without a gateway.
+    pub gateway: Option<GatewayTotals>,
     /// By name.
     pub pools: Vec<PoolStatus>,
 }
@@ -70,6 +72,23 @@ pub struct JournalFailure {
     pub hint: Option<String>,
     /// Time of the first entry that could not be stored; absent when it failed before any came.
     pub since: Option<Instant>,
+}
+
+/// What the gateway counted over all pools since this process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayTotals {
+    /// Client connections accepted.
+    pub connections: u64,
+    /// Requests turned away before a pool was known: malformed, too large, too slow, unknown model.
+    pub unroutable: u64,
+    /// Requests whose client left before their end; neither completed nor failed.
+    pub cancelled: u64,
+    /// Attempts repeated because a replica could not be reached.
+    pub retries_connect: u64,
+    /// Attempts repeated because an engine broke off before it began to answer.
+    pub retries_closed: u64,
+    /// Attempts repeated because an engine refused.
+    pub retries_refused: u64,
 }
 
 /// One pool.
@@ -299,9 +318,27 @@ mod tests {
             "\"reason\":\"demand_above_plan\"",
             "\"queue_depth\":null",
             "\"journal\":null",
+            "\"gateway\":null",
         ] {
             assert!(json.contains(part), "{part} is not in {json}");
         }
         assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), status);
+    }
+
+    #[test]
+    fn what_the_gateway_counted_stands_beside_the_pools() {
+        let gateway = GatewayTotals { retries_closed: 2, unroutable: 7, ..Default::default() };
+        let status = Status { gateway: Some(gateway), ..Status::default() };
+        let json = serde_json::to_value(&status).unwrap();
+        let expected = serde_json::json!({
+            "connections": 0, "unroutable": 7, "cancelled": 0,
+            "retries_connect": 0, "retries_closed": 2, "retries_refused": 0,
+        });
+        assert_eq!(json["gateway"], expected);
+        assert_eq!(serde_json::from_value::<Status>(json.clone()).unwrap(), status);
+        // A preheat that did not tell yet.
+        let mut older = json;
+        older.as_object_mut().unwrap().remove("gateway");
+        assert_eq!(serde_json::from_value::<Status>(older).unwrap().gateway, None);
     }
 }

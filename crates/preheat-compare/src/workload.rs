@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use preheat_core::{ColdStartPrior, PolicySpec, Probability};
+use preheat_core::{ColdStartPrior, Policy, PolicySpec, Probability};
 use preheat_sim::cold_start::ColdStartConfig;
 use preheat_sim::peers;
 use preheat_sim::preheat_policy::Preheat;
 use preheat_sim::report::RunReport;
-use preheat_sim::run::{Simulation, SimulationConfig};
-use preheat_traffic::Trace;
+use preheat_sim::run::{Simulation, SimulationConfig, SimulationError};
+use preheat_traffic::{Trace, TraceRequest};
 
 use crate::error::CompareError;
 use crate::setting::{AIM, PREHEAT, Setting};
@@ -43,27 +43,51 @@ impl Workload {
     /// # Errors
     /// When the setting can't be, or the run breaks an invariant.
     pub fn run(&self, setting: &Setting, series: bool) -> Result<RunReport, CompareError> {
-        let config = SimulationConfig { series, ..self.config.clone() };
-        let bounds = config.bounds;
-        let simulation = Simulation::new(config)?;
-        let requests = self.trace.requests.iter().copied();
-        let report = if setting.policy == PREHEAT {
-            let mut spec = self.spec.clone();
-            if let Some(aim) = setting.knobs.get(AIM) {
-                spec.slo.quantile = Probability::saturating(*aim);
-            }
-            let mut preheat = Preheat::new(spec.validate()?);
-            simulation.run_preheat(requests, &mut preheat)
-        } else {
-            let knobs: Vec<(&str, f64)> =
-                setting.knobs.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-            let mut scaler = peers::tuned(&setting.policy, &bounds, &knobs)?;
-            simulation.run(requests, scaler.as_mut())
-        };
-        report.map_err(|error| CompareError::Run {
-            policy: setting.policy.clone(),
-            workload: self.name.clone(),
-            error,
-        })
+        if setting.policy == PREHEAT {
+            let preheat = Preheat::new(self.policy(setting)?);
+            return self.run_preheat(preheat, series);
+        }
+        let knobs: Vec<(&str, f64)> =
+            setting.knobs.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let mut scaler = peers::tuned(&setting.policy, &self.config.bounds, &knobs)?;
+        let report = self.simulation(series)?.run(self.requests(), scaler.as_mut());
+        report.map_err(|error| self.failed(&setting.policy, error))
+    }
+
+    /// Runs it under preheat, which decides by [`Self::policy`] or by another.
+    ///
+    /// # Errors
+    /// When the pool can't be, or the run breaks an invariant.
+    pub fn run_preheat(
+        &self,
+        mut preheat: Preheat,
+        series: bool,
+    ) -> Result<RunReport, CompareError> {
+        let report = self.simulation(series)?.run_preheat(self.requests(), &mut preheat);
+        report.map_err(|error| self.failed(PREHEAT, error))
+    }
+
+    /// What preheat decides by under one setting.
+    ///
+    /// # Errors
+    /// When the setting can't be.
+    pub fn policy(&self, setting: &Setting) -> Result<Policy, CompareError> {
+        let mut spec = self.spec.clone();
+        if let Some(aim) = setting.knobs.get(AIM) {
+            spec.slo.quantile = Probability::saturating(*aim);
+        }
+        Ok(spec.validate()?)
+    }
+
+    fn simulation(&self, series: bool) -> Result<Simulation, CompareError> {
+        Ok(Simulation::new(SimulationConfig { series, ..self.config.clone() })?)
+    }
+
+    fn requests(&self) -> impl Iterator<Item = TraceRequest> {
+        self.trace.requests.iter().copied()
+    }
+
+    fn failed(&self, policy: &str, error: SimulationError) -> CompareError {
+        CompareError::Run { policy: policy.to_owned(), workload: self.name.clone(), error }
     }
 }

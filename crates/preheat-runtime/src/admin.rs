@@ -151,6 +151,7 @@ fn answer(
 
 #[cfg(test)]
 mod tests {
+    use preheat_api::status::GatewayTotals;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::sync::oneshot;
 
@@ -168,7 +169,8 @@ mod tests {
     async fn it_answers_what_it_has_and_refuses_the_rest() {
         let admin = Admin::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = admin.local_addr().unwrap();
-        let status = Status { version: "1.2.3".to_owned(), ..Status::default() };
+        let gateway = Some(GatewayTotals { unroutable: 7, ..GatewayTotals::default() });
+        let status = Status { version: "1.2.3".to_owned(), gateway, ..Status::default() };
         let source: StatusSource = Arc::new(move || status.clone());
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(admin.serve(source, async move {
@@ -178,6 +180,8 @@ mod tests {
         for (request, expected) in [
             ("GET /healthz", vec!["HTTP/1.1 200", "\r\n\r\nok\n"]),
             ("GET /metrics?x=1", vec!["HTTP/1.1 200", "preheat_build_info{version=\"1.2.3\"} 1\n"]),
+            ("GET /metrics", vec!["preheat_gateway_unroutable_requests_total 7\n"]),
+            ("GET /status", vec!["\"gateway\":{", "\"unroutable\":7"]),
             ("GET /status", vec!["HTTP/1.1 200", "application/json", "\"version\":\"1.2.3\""]),
             ("HEAD /status", vec!["HTTP/1.1 200", "application/json"]),
             ("POST /status", vec!["HTTP/1.1 405", "allow: GET, HEAD"]),

@@ -8,6 +8,7 @@
 //!
 //! **Invariant:** no clock and no I/O. Time comes with the observation.
 
+mod status;
 mod totals;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,15 +19,16 @@ use preheat_api::journal::{
     Checkpoint, CheckpointCause, DecidedTick, EntryBody, HeldTick, JournalEntry, MemoryDigest,
     ViolationRecord,
 };
-use preheat_api::status::{DecisionNumbers, PoolStatus, ReplicaStatus};
+use preheat_api::status::PoolStatus;
 use preheat_core::invariants::{self, Violation};
 use preheat_core::{
-    Decision, Explanation, Instant, Memory, Observation, Plan, Policy, ReplicaCount,
-    ReplicaObservation, ReplicaPhase, Sample, TickId, decide,
+    Decision, Instant, Memory, Observation, Plan, Policy, ReplicaCount, ReplicaObservation,
+    ReplicaPhase, TickId, decide,
 };
 
 use crate::journal::Journal;
 use crate::routing::PoolId;
+pub use status::set_replicas;
 pub(crate) use totals::Totals;
 
 /// Model time between two checkpoints: a restart decides at most this much once more.
@@ -110,9 +112,21 @@ impl Controller {
 
     /// Decides one tick, and records it.
     pub fn tick(&mut self, observation: Observation) -> Ticked {
-        let (tick, at) = (observation.tick, observation.now);
-        self.checkpoint_if_due(tick, at);
+        self.checkpoint_if_due(observation.tick, observation.now);
         let judged = judge(&self.policy, &self.memory, &observation);
+        self.settle(observation, judged)
+    }
+
+    /// Records a tick that was decided elsewhere: by the same policy, from the memory that the tick
+    /// before left, and checked. A simulation decides by itself and has its ticks recorded here.
+    pub fn tick_decided(&mut self, observation: Observation, decision: Decision) -> Ticked {
+        self.checkpoint_if_due(observation.tick, observation.now);
+        self.settle(observation, Ok(decision))
+    }
+
+    /// Takes over what came of a tick, and records it.
+    fn settle(&mut self, observation: Observation, judged: Result<Decision, Held>) -> Ticked {
+        let (tick, at) = (observation.tick, observation.now);
         let (plan, body) = match judged {
             Ok(Decision { plan, memory, explanation }) => {
                 self.memory = memory;
@@ -157,10 +171,10 @@ impl Controller {
         status.last_tick_at = Some(entry.at);
         status.desired = entry.body.plan().map_or(0, |plan| plan.desired.0);
         status.reason = entry.body.explanation().map(|explanation| explanation.reason);
-        status.decision = entry.body.explanation().map(numbers);
+        status.decision = entry.body.explanation().map(status::numbers);
         status.violation = entry.body.violation().cloned();
         if let Some(observation) = entry.body.observation() {
-            observe(&mut status, observation, spec.staleness_max);
+            status::observe(&mut status, observation, spec.staleness_max);
         }
         status
     }
@@ -267,85 +281,33 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     text.unwrap_or("the decision panicked").to_owned()
 }
 
-fn numbers(explanation: &Explanation) -> DecisionNumbers {
-    let (demand, cold_start) = (&explanation.demand, &explanation.cold_start);
-    let rehearsal = &explanation.rehearsal;
-    DecisionNumbers {
-        target: explanation.target.0,
-        target_stabilized: explanation.target_stabilized.0,
-        arrival_rate: demand.arrival_rate.get(),
-        offered_load: demand.offered_load.get(),
-        slots_held: rehearsal.slots_held,
-        attainment_expected: rehearsal.attainment_expected.get(),
-        service_time_s: demand.service_time.as_secs_f64(),
-        concurrency_cap: explanation.capacity.concurrency_cap.get(),
-        utilization: explanation.supply.utilization.map(|utilization| utilization.get()),
-        backlog: explanation.backlog.requests,
-        cold_starts_seen: cold_start.samples,
-        cold_start_p50_s: cold_start.p50.as_secs_f64(),
-        cold_start_p90_s: cold_start.p90.as_secs_f64(),
-        lead_time_s: cold_start.lead_time.as_secs_f64(),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use preheat_core::PolicySpec;
 
-/// Fills in what was seen.
-/// Values are left out once they are older than the policy believes; their ages stay.
-fn observe(status: &mut PoolStatus, observation: &Observation, staleness_max: Duration) {
-    let now = observation.now;
-    let fresh = |sample: Option<Sample<u32>>| {
-        sample.filter(|s| s.staleness(now) <= staleness_max).map(|s| s.value)
-    };
-    let age = |at: Instant| now.since(at).as_secs_f64();
-    for replica in &observation.replicas {
-        match replica.phase {
-            ReplicaPhase::Ready => {
-                status.ready += 1;
-                add(&mut status.in_flight, fresh(replica.in_flight));
-                add(&mut status.queue_depth, fresh(replica.queue_depth));
-                let signals = [
-                    ("in_flight", replica.in_flight.map(|s| s.observed_at)),
-                    ("queue_depth", replica.queue_depth.map(|s| s.observed_at)),
-                    ("counters", replica.counters.map(|s| s.observed_at)),
-                    ("outstanding", replica.outstanding.map(|s| s.observed_at)),
-                ];
-                for (signal, observed_at) in signals {
-                    let Some(observed_at) = observed_at else { continue };
-                    let oldest = status.signal_age_s.entry(signal.to_owned()).or_default();
-                    *oldest = oldest.max(age(observed_at));
-                }
-            }
-            ReplicaPhase::Pending
-            | ReplicaPhase::Provisioning
-            | ReplicaPhase::Pulling
-            | ReplicaPhase::Loading
-            | ReplicaPhase::Warming
-            | ReplicaPhase::Waking(_) => status.starting += 1,
-            ReplicaPhase::Draining => status.draining += 1,
-            ReplicaPhase::Standby(_) => status.standby += 1,
-            ReplicaPhase::Stopped => {}
+    use super::*;
+
+    #[test]
+    fn a_tick_decided_elsewhere_is_recorded_as_one_decided_here() {
+        let policy = PolicySpec::default().validate().unwrap();
+        let pool = PoolId("chat".to_owned());
+        let controller = || Controller::new(pool.clone(), 1, policy.clone(), Memory::default());
+        let (mut here, mut elsewhere) = (controller(), controller());
+        let mut memory = Memory::default();
+        for tick in 0..3 {
+            let observation = Observation {
+                tick: TickId(tick),
+                now: Instant::ORIGIN.saturating_add(Duration::from_secs(10 * tick)),
+                replicas: Vec::new(),
+                gateway: None,
+                replicas_placeable: None,
+            };
+            let decision = decide(&policy, &memory, &observation);
+            memory = decision.memory.clone();
+            let recorded = elsewhere.tick_decided(observation.clone(), decision);
+            assert_eq!(recorded.entry, here.tick(observation).entry);
         }
-        status.replicas.push(ReplicaStatus {
-            id: replica.id,
-            phase: replica.phase.name().to_owned(),
-            phase_age_s: age(replica.phase_since),
-            in_flight: fresh(replica.in_flight),
-            queue_depth: fresh(replica.queue_depth),
-            outstanding: fresh(replica.outstanding),
-            kv_utilization: replica.kv_utilization.map(|s| s.value.get()),
-            address: None,
-            pid: None,
-            restarts: replica.restarts,
-            last_error: None,
-        });
-    }
-    if let Some(gateway) = &observation.gateway {
-        status.signal_age_s.insert("gateway".to_owned(), age(gateway.observed_at));
-    }
-}
-
-/// Adds what is known to a sum that is absent until something is.
-fn add(sum: &mut Option<u32>, value: Option<u32>) {
-    if let Some(value) = value {
-        *sum = Some(sum.unwrap_or(0).saturating_add(value));
+        assert_eq!(elsewhere.memory(), here.memory());
+        assert_eq!(elsewhere.status(), here.status());
     }
 }

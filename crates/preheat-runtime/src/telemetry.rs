@@ -10,7 +10,7 @@ mod definitions;
 use std::fmt::Write as _;
 
 use preheat_api::status::{
-    GatewayStatus, JournalHealth, LatencyStatus, PoolStatus, PoolTotals, Status,
+    GatewayStatus, GatewayTotals, JournalHealth, LatencyStatus, PoolStatus, PoolTotals, Status,
 };
 
 use definitions as metric;
@@ -39,6 +39,9 @@ pub fn render(status: &Status) -> String {
     page.one(&metric::UPTIME, &[], status.uptime_s);
     if let Some(journal) = &status.journal {
         journal_metrics(&mut page, journal);
+    }
+    if let Some(gateway) = &status.gateway {
+        gateway_totals_metrics(&mut page, gateway);
     }
     for pool in &status.pools {
         pool_metrics(&mut page, pool);
@@ -130,6 +133,19 @@ fn gateway_metrics(page: &mut Page, pool: &str, gateway: &GatewayStatus) {
     page.known(&metric::GATEWAY_HELD_OLDEST, &labels, gateway.held_oldest_s);
     page.summary(&metric::GATEWAY_TTFT, pool, &gateway.ttft);
     page.summary(&metric::GATEWAY_ITL, pool, &gateway.itl);
+}
+
+fn gateway_totals_metrics(page: &mut Page, totals: &GatewayTotals) {
+    for (reason, count) in [
+        ("connect", totals.retries_connect),
+        ("closed", totals.retries_closed),
+        ("refused", totals.retries_refused),
+    ] {
+        page.one(&metric::GATEWAY_RETRIES, &[("reason", reason)], count as f64);
+    }
+    page.one(&metric::GATEWAY_CANCELLED, &[], totals.cancelled as f64);
+    page.one(&metric::GATEWAY_UNROUTABLE, &[], totals.unroutable as f64);
+    page.one(&metric::GATEWAY_CONNECTIONS, &[], totals.connections as f64);
 }
 
 /// Samples by metric, in the table's order: a metric's samples must stand together.

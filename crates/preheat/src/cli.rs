@@ -186,6 +186,9 @@ pub(crate) struct SimulateArgs {
     pub(crate) until: Option<Duration>,
     #[command(flatten)]
     pub(crate) pool: PoolArgs,
+    /// Write every decision of `--policy preheat` to this new journal, for `why` and `replay`
+    #[arg(long)]
+    pub(crate) journal: Option<PathBuf>,
     /// Report minute by minute too, in JSON
     #[arg(long, requires = "json")]
     pub(crate) series: bool,

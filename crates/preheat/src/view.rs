@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use preheat_api::status::{PoolStatus, ReplicaStatus, Status};
+use preheat_api::status::{GatewayTotals, PoolStatus, ReplicaStatus, Status};
 
 /// Everything a status says, for a terminal of at least 80 columns.
 pub(crate) fn status(status: &Status) -> String {
@@ -12,6 +12,9 @@ pub(crate) fn status(status: &Status) -> String {
         for replica in &pool.replicas {
             let _ = writeln!(text, "{}", replica_line(replica));
         }
+    }
+    if let Some(line) = status.gateway.as_ref().and_then(gateway_line) {
+        let _ = writeln!(text, "{line}");
     }
     if let Some(failure) = status.journal.as_ref().and_then(|journal| journal.failure.as_ref()) {
         let _ = writeln!(text, "journal: not being written: {}", failure.error);
@@ -43,6 +46,22 @@ pub(crate) fn pool_line(pool: &PoolStatus) -> String {
         let _ = write!(line, "  {}", reason.name());
     }
     line
+}
+
+/// `gateway: 3 retries  1 cancelled  4 unroutable`; `None` while there is nothing of it.
+fn gateway_line(totals: &GatewayTotals) -> Option<String> {
+    let GatewayTotals { retries_connect, retries_closed, retries_refused, .. } = totals;
+    let counts = [
+        (retries_connect + retries_closed + retries_refused, "retries"),
+        (totals.cancelled, "cancelled"),
+        (totals.unroutable, "unroutable"),
+    ];
+    let told: Vec<String> = counts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    (!told.is_empty()).then(|| format!("gateway: {}", told.join("  ")))
 }
 
 fn replica_line(replica: &ReplicaStatus) -> String {
@@ -98,4 +117,31 @@ pub(crate) fn picture(pool: &PoolStatus) -> String {
         let _ = writeln!(text, "  {:<5}{:<9}{bar}", replica.id.to_string(), replica.phase);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateway_has_a_line_when_there_is_something_to_tell() {
+        let quiet = GatewayTotals { connections: 12, ..GatewayTotals::default() };
+        let all = GatewayTotals {
+            unroutable: 4,
+            cancelled: 1,
+            retries_connect: 1,
+            retries_closed: 2,
+            retries_refused: 3,
+            ..quiet
+        };
+        let cancelled = GatewayTotals { cancelled: 2, ..quiet };
+        for (gateway, expected) in [
+            (None, ""),
+            (Some(quiet), ""),
+            (Some(all), "gateway: 6 retries  1 cancelled  4 unroutable\n"),
+            (Some(cancelled), "gateway: 2 cancelled\n"),
+        ] {
+            assert_eq!(status(&Status { gateway, ..Status::default() }), expected);
+        }
+    }
 }

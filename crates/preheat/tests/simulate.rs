@@ -2,9 +2,20 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+
+/// What preheat answers to a command that works.
+#[track_caller]
+fn preheat(arguments: &[&str]) -> Vec<u8> {
+    let output = Command::new(env!("CARGO_BIN_EXE_preheat")).args(arguments).output();
+    let output = output.expect("preheat runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
 
 fn simulate(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_preheat"))
@@ -77,4 +88,66 @@ fn what_cannot_be_simulated_is_refused() {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(stderr.contains(expected), "{stderr}");
     }
+}
+
+/// Simulates with a journal of this name, and gives its path.
+#[track_caller]
+fn recorded(folder: &Path, name: &str, seed: &str) -> String {
+    let journal = folder.join(name).display().to_string();
+    let output = simulate(&["--journal", &journal, "--seed", seed, "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stdout, simulate(&["--seed", seed, "--json"]).stdout, "watching changes");
+    journal
+}
+
+#[test]
+fn a_recorded_run_replays_bit_for_bit_and_tells_its_reasons() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let journal = recorded(folder.path(), "run.db", "7");
+    let report: Value =
+        serde_json::from_slice(&preheat(&["replay", &journal, "--json"])).expect("one object");
+    assert!(report["agreed"].as_u64() > Some(100), "{report}");
+    assert_eq!(report["agreed"], report["records"], "{report}");
+    assert!(report["checkpoints_agreed"].as_u64() > Some(1), "{report}");
+    let why = preheat(&["why", "--journal", &journal, "--changes", "3"]);
+    let why = String::from_utf8(why).expect("text is UTF-8");
+    assert_eq!(why.lines().count(), 3, "{why}");
+    assert!(why.lines().all(|line| line.contains("  simulated  ")), "{why}");
+    let last = preheat(&["why", "--journal", &journal, "--pool", "simulated"]);
+    let last = String::from_utf8(last).expect("text is UTF-8");
+    assert!(last.contains("\n  Supply: "), "{last}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_journal_and_another_seed_another() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let exported = |name: &str, seed: &str| {
+        preheat(&["replay", &recorded(folder.path(), name, seed), "--export"])
+    };
+    let first = exported("first.db", "7");
+    assert!(!first.is_empty());
+    assert!(first == exported("second.db", "7"), "the same seed gives another journal");
+    assert!(first != exported("third.db", "8"), "another seed gives the same journal");
+}
+
+#[test]
+fn a_journal_is_preheats_and_new() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (taken, fresh, nowhere) = (path("taken.db"), path("fresh.db"), path("no/folder.db"));
+    fs::write(&taken, "notes").expect("the folder can be written");
+    for (arguments, expected) in [
+        (&["--journal", &taken][..], "taken.db is there already"),
+        (&["--journal", &nowhere], "folder.db can't be made"),
+        (&["--journal", &fresh, "--policy", "oracle"], "\"oracle\" is not preheat"),
+        (&["--journal", &fresh, "--policy", "static:3"], "\"static:3\" is not preheat"),
+    ] {
+        let output = simulate(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(expected) && stderr.contains("\nhint: "), "{stderr}");
+        assert!(output.stdout.is_empty(), "{output:?}");
+    }
+    assert_eq!(fs::read(&taken).expect("it is still there"), b"notes");
+    assert!(!Path::new(&fresh).exists());
 }

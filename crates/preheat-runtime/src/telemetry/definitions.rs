@@ -73,6 +73,10 @@ pub const METRICS: &[MetricDefinition] = &[
     GATEWAY_HELD_OLDEST,
     GATEWAY_TTFT,
     GATEWAY_ITL,
+    GATEWAY_RETRIES,
+    GATEWAY_CANCELLED,
+    GATEWAY_UNROUTABLE,
+    GATEWAY_CONNECTIONS,
 ];
 
 pub(super) const BUILD_INFO: MetricDefinition = MetricDefinition {
@@ -278,4 +282,28 @@ pub(super) const GATEWAY_ITL: MetricDefinition = MetricDefinition {
     kind: MetricKind::Summary,
     help: "Gaps between streamed events as clients saw them; quantiles over the last tick with any.",
     labels: &["pool", "quantile"],
+};
+pub(super) const GATEWAY_RETRIES: MetricDefinition = MetricDefinition {
+    name: "preheat_gateway_retries_total",
+    kind: MetricKind::Counter,
+    help: "Attempts repeated, by why: the replica could not be reached (connect), broke off before it began to answer (closed), or would not take it (refused).",
+    labels: &["reason"],
+};
+pub(super) const GATEWAY_CANCELLED: MetricDefinition = MetricDefinition {
+    name: "preheat_gateway_cancelled_requests_total",
+    kind: MetricKind::Counter,
+    help: "Requests whose client left before their end; neither completed nor failed.",
+    labels: &[],
+};
+pub(super) const GATEWAY_UNROUTABLE: MetricDefinition = MetricDefinition {
+    name: "preheat_gateway_unroutable_requests_total",
+    kind: MetricKind::Counter,
+    help: "Requests turned away before a pool was known: malformed, too large, too slow, or for an unknown model.",
+    labels: &[],
+};
+pub(super) const GATEWAY_CONNECTIONS: MetricDefinition = MetricDefinition {
+    name: "preheat_gateway_connections_total",
+    kind: MetricKind::Counter,
+    help: "Client connections accepted by the gateway.",
+    labels: &[],
 };

@@ -21,7 +21,8 @@ fn full(pool: &str) -> Status {
         p99_s: Some(0.9),
     };
     let counted = |name: &str| [(name.to_owned(), 2)].into_iter().collect();
-    let decision = DecisionCount { direction: Direction::Up, reason: Reason::DemandAbovePlan, count: 4 };
+    let decision =
+        DecisionCount { direction: Direction::Up, reason: Reason::DemandAbovePlan, count: 4 };
     let totals = PoolTotals {
         gpu_seconds_by_phase: [("ready".to_owned(), 0.1)].into_iter().collect(),
         starts_by_reason: counted("DemandAbovePlan"),
@@ -66,7 +67,9 @@ fn full(pool: &str) -> Status {
     let journal = JournalHealth { failure: Some(failure), ..JournalHealth::default() };
     let clock = ClockStatus { now: Instant::from_nanos(2_000_000_000), ..ClockStatus::default() };
     let pools = vec![pool.clone(), PoolStatus { pool: "other".to_owned(), ..pool }];
-    Status { version: "1".to_owned(), uptime_s: 0.25, clock, journal: Some(journal), pools }
+    let gateway = Some(GatewayTotals::default());
+    let version = "1".to_owned();
+    Status { version, uptime_s: 0.25, clock, journal: Some(journal), gateway, pools }
 }
 
 #[test]
@@ -137,6 +140,29 @@ fn values_and_labels_survive_the_text() {
         ("preheat_nonsense", ("", ""), None),
     ] {
         assert_eq!(value(name, label), expected, "{name}");
+    }
+}
+
+#[test]
+fn what_the_gateway_counted_has_no_pool() {
+    let gateway = GatewayTotals {
+        connections: 9,
+        unroutable: 7,
+        cancelled: 5,
+        retries_connect: 1,
+        retries_closed: 2,
+        retries_refused: 3,
+    };
+    let text = render(&Status { gateway: Some(gateway), ..Status::default() });
+    for line in [
+        "preheat_gateway_retries_total{reason=\"connect\"} 1\n",
+        "preheat_gateway_retries_total{reason=\"closed\"} 2\n",
+        "preheat_gateway_retries_total{reason=\"refused\"} 3\n",
+        "preheat_gateway_cancelled_requests_total 5\n",
+        "preheat_gateway_unroutable_requests_total 7\n",
+        "preheat_gateway_connections_total 9\n",
+    ] {
+        assert!(text.contains(line), "{line:?} is not in {text}");
     }
 }
 

@@ -1,14 +1,18 @@
 //! `preheat simulate`: a trace against modelled replicas under preheat or another autoscaler.
 
+mod recording;
+
 use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use preheat_api::policy_file::PolicyFile;
 use preheat_compare::{Optimum, PREHEAT, Setting, Workload, select};
+use preheat_sim::preheat_policy::Preheat;
 use preheat_sim::report::{Quantiles, RunReport};
 use serde::Serialize;
 
+use self::recording::Recording;
 use super::pool;
 use super::traces::{self, TraceRequest};
 use crate::cli::SimulateArgs;
@@ -32,6 +36,12 @@ struct Simulated<'a> {
 pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<Answer> {
     let mut line = Line::stderr();
     let scaled_by = Policy::of(&args.policy)?;
+    if args.journal.is_some() && !scaled_by.is_preheat() {
+        return Err(hinted(
+            format!("--journal records preheat's decisions, and {:?} is not preheat", args.policy),
+            "leave --journal out, or simulate with --policy preheat",
+        ));
+    }
     let request = TraceRequest {
         name: &args.trace,
         format: args.format.as_deref(),
@@ -49,7 +59,10 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<Answer> {
             let attainment = args.pool.slo_quantile;
             Optimum::of(&workload)?.replay(attainment, args.series)?
         }
-        Policy::Setting(setting) => workload.run(setting, args.series)?,
+        Policy::Setting(setting) => match &args.journal {
+            Some(path) => recorded(&workload, setting, path, args.series, &mut line)?,
+            None => workload.run(setting, args.series)?,
+        },
     };
     let took = began.elapsed();
     line.print(&format!(
@@ -70,6 +83,27 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<Answer> {
         super::print(&text(&simulated, args.pool.slo_ttft))?;
     }
     Ok(Answer::Yes)
+}
+
+/// Runs preheat and keeps its decisions, those before an error as well.
+fn recorded(
+    workload: &Workload,
+    setting: &Setting,
+    path: &Path,
+    series: bool,
+    line: &mut Line,
+) -> anyhow::Result<RunReport> {
+    let policy = workload.policy(setting)?;
+    let recording = Recording::begin(path, workload.config.gpus_per_replica, policy.clone())?;
+    let preheat = Preheat::new(policy).with_watcher(recording.watcher());
+    let report = workload.run_preheat(preheat, series);
+    let ended = recording.end();
+    let (report, ticks) = (report?, ended?);
+    let path = path.display();
+    line.print(&format!(
+        "recorded {ticks} ticks: `preheat why --journal {path}` tells the reasons"
+    ));
+    Ok(report)
 }
 
 /// What the optimum pays for as much attainment.
@@ -98,6 +132,10 @@ impl Policy {
         }
         check(asked)?;
         Ok(Self::Setting(Setting::defaults(asked)))
+    }
+
+    fn is_preheat(&self) -> bool {
+        matches!(self, Self::Setting(setting) if setting.policy == PREHEAT)
     }
 }
 

@@ -19,7 +19,7 @@ use preheat_runtime::admin::Admin;
 use preheat_runtime::clock::{Clock, TimeScale};
 use preheat_runtime::controller::Controller;
 use preheat_runtime::journal::{Journal, JournalOptions, JournalReader, restore};
-use preheat_runtime::routing::{PoolId, RoutingReceiver, routing_channel};
+use preheat_runtime::routing::{PoolId, routing_channel};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -131,10 +131,12 @@ async fn up(config: LocalConfig, stop: impl Future<Output = ()>) -> anyhow::Resu
         .into_iter()
         .filter_map(|controller| PoolLoop::new(controller, &journal, &world, &clock))
         .collect();
-    let status = StatusParts::new(&config, &clock, &journal, &world, &loops).source();
+    let gateway = Gateway::new(gateway_config(&config, &clock), clock.clone(), routes);
+    let stats = gateway.stats();
+    let status = StatusParts::new(&config, &clock, &journal, &world, &loops, stats).source();
     let admin_task = tokio::spawn(admin.serve(status, until(stopped.clone())));
     let gateway_task =
-        tokio::spawn(serve_gateway(&config, gateway_listener, &clock, routes, stopped.clone()));
+        tokio::spawn(serve_gateway(gateway, gateway_listener, until(stopped.clone())));
     let loop_tasks: Vec<JoinHandle<()>> =
         loops.into_iter().map(|pool| tokio::spawn(pool.run(stopped.clone()))).collect();
     tracing::info!(gateway = %config.gateway.listen, admin = %config.admin_listen, "serving");
@@ -179,28 +181,22 @@ fn drain_max(config: &LocalConfig) -> Duration {
     drains.max().unwrap_or_default()
 }
 
-/// Serves until stopped, and then until the streams that run have ended or the drain's time is over.
-fn serve_gateway(
-    config: &LocalConfig,
-    listener: TcpListener,
-    clock: &Clock,
-    routes: RoutingReceiver,
-    stopped: watch::Receiver<bool>,
-) -> impl Future<Output = ()> + Send + 'static {
+fn gateway_config(config: &LocalConfig, clock: &Clock) -> GatewayConfig {
     let hold = config.gateway.hold;
-    let gateway_config = GatewayConfig {
+    GatewayConfig {
         hold_requests_max: hold.requests_max as usize,
         hold_bytes_max: usize::try_from(hold.bytes_max).unwrap_or(usize::MAX),
         hold_timeout: hold.timeout,
         body_bytes_max: usize::try_from(config.gateway.body_bytes_max).unwrap_or(usize::MAX),
         shutdown_timeout: clock.to_wall(drain_max(config)),
         ..GatewayConfig::default()
-    };
-    let gateway = Gateway::new(gateway_config, clock.clone(), routes);
-    async move {
-        let report = gateway.serve(listener, until(stopped)).await;
-        tracing::info!(cut_off = report.connections_cut_off, "the gateway has stopped");
     }
+}
+
+/// Serves until stopped, and then until the streams that run have ended or the drain's time is over.
+async fn serve_gateway(gateway: Gateway, listener: TcpListener, stop: impl Future<Output = ()>) {
+    let report = gateway.serve(listener, stop).await;
+    tracing::info!(cut_off = report.connections_cut_off, "the gateway has stopped");
 }
 
 /// A controller for each pool, with the memory that the last process ended with.

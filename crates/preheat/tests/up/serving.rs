@@ -15,7 +15,7 @@ const LONG: u32 = 3000;
 async fn it_starts_serves_and_tells() {
     let stage = Stage::new();
     let mut up = stage.up(&stage.config(50.0, POOL, "emulated: {}"));
-    stage.ready(2).await;
+    stage.pool("two ready", both_ready).await;
 
     let streamed = http::stream(stage.gateway(), 20).await.expect("a stream");
     assert_eq!(streamed.ending().await, Ending::Done);
@@ -35,6 +35,14 @@ async fn it_starts_serves_and_tells() {
     assert!(up.terminate().await.success());
     assert_eq!(stage.processes(), []);
     assert!(stage.replay_agrees() > 2);
+}
+
+/// Until it is so, every status must say the same in its counts as in its list.
+fn both_ready(pool: &PoolStatus) -> Option<()> {
+    let ready = pool.replicas.iter().filter(|replica| replica.phase == "ready").count();
+    let counted = (pool.ready as usize, (pool.ready + pool.starting) as usize);
+    assert_eq!(counted, (ready, pool.replicas.len()), "{pool:?}");
+    (ready == 2).then_some(())
 }
 
 fn status_is_complete(stage: &Stage) {
@@ -58,6 +66,11 @@ fn status_is_complete(stage: &Stage) {
         assert_eq!(pool[key], expected, "{key}");
     }
     assert_eq!(pool["gateway"]["completions"], 2);
+    // The one that asked for a model that nobody serves.
+    assert_eq!(
+        (&status["gateway"]["unroutable"], &status["gateway"]["cancelled"]),
+        (&1.into(), &0.into())
+    );
     let replicas = pool["replicas"].as_array().expect("a list");
     let pids: Vec<i32> =
         replicas.iter().filter_map(|r| i32::try_from(r["pid"].as_i64()?).ok()).collect();
@@ -66,6 +79,7 @@ fn status_is_complete(stage: &Stage) {
 
     let text = stage.run(&["status", "--admin", &admin]);
     assert!(text.stdout.starts_with("chat       ready 2/2  arrivals"), "{text:?}");
+    assert!(text.stdout.ends_with("\ngateway: 1 unroutable\n"), "{text:?}");
 }
 
 async fn metrics_are_an_exposition(stage: &Stage) {
@@ -82,6 +96,7 @@ async fn metrics_are_an_exposition(stage: &Stage) {
     assert_eq!(of("preheat_desired_replicas{pool=\"chat\"}"), Some(2.0), "{}", answer.body);
     assert_eq!(of("preheat_replicas{pool=\"chat\",phase=\"ready\"}"), Some(2.0), "{}", answer.body);
     assert_eq!(of("preheat_gateway_arrivals_total{pool=\"chat\"}"), Some(2.0), "{}", answer.body);
+    assert_eq!(of("preheat_gateway_unroutable_requests_total"), Some(1.0), "{}", answer.body);
     assert_eq!(of("preheat_starts_total{pool=\"chat\",reason=\"BelowMinimum\"}"), Some(2.0));
 }
 

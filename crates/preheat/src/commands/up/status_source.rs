@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use preheat_api::config::LocalConfig;
-use preheat_api::status::{ClockStatus, PoolStatus, ReplicaStatus, Status};
-use preheat_core::Instant;
+use preheat_api::status::{ClockStatus, GatewayTotals, PoolStatus, ReplicaStatus, Status};
+use preheat_core::{Instant, ReplicaPhase};
+use preheat_gateway::GatewayStats;
 use preheat_local::{LocalWorld, ReplicaProcess};
 use preheat_runtime::admin::StatusSource;
 use preheat_runtime::clock::Clock;
+use preheat_runtime::controller::set_replicas;
 use preheat_runtime::journal::Journal;
 
 use super::pool_loop::{PoolLoop, SharedController};
@@ -21,6 +23,7 @@ pub(super) struct StatusParts {
     /// Weak, so that a status being served never keeps the world from being shut down.
     world: std::sync::Weak<LocalWorld>,
     controllers: Vec<SharedController>,
+    gateway: Arc<GatewayStats>,
     model_names: BTreeMap<String, Vec<String>>,
 }
 
@@ -31,6 +34,7 @@ impl StatusParts {
         journal: &Journal,
         world: &Arc<LocalWorld>,
         loops: &[PoolLoop],
+        gateway: Arc<GatewayStats>,
     ) -> Self {
         let names =
             |pool: &preheat_api::config::PoolConfig| (pool.name.clone(), pool.model_names.clone());
@@ -40,6 +44,7 @@ impl StatusParts {
             journal: journal.clone(),
             world: Arc::downgrade(world),
             controllers: loops.iter().map(PoolLoop::controller).collect(),
+            gateway,
             model_names: config.pools.iter().map(names).collect(),
         }
     }
@@ -51,16 +56,21 @@ impl StatusParts {
     fn status(&self) -> Status {
         let now = self.clock.now();
         let anchor = self.clock.anchor();
-        let mut world = self.world.upgrade().map(|world| world.status()).unwrap_or_default();
-        let pools = self.controllers.iter().map(|controller| {
-            let mut pool = controller.lock().status();
+        let mut pools: Vec<PoolStatus> =
+            self.controllers.iter().map(|controller| controller.lock().status()).collect();
+        // Asked last, so that it is never older than the ticks. Where there is no world any more,
+        // the replicas stay those of the last tick.
+        let world = self.world.upgrade().map(|world| world.status());
+        let mut processes = world.map(|world| world.replicas);
+        for pool in &mut pools {
             pool.model_names = self.model_names.get(&pool.pool).cloned().unwrap_or_default();
-            let (mine, rest) =
-                world.replicas.drain(..).partition(|replica| replica.pool.0 == pool.pool);
-            world.replicas = rest;
-            add_processes(&mut pool, mine);
-            pool
-        });
+            if let Some(processes) = &mut processes {
+                let (mine, rest) =
+                    processes.drain(..).partition(|process| process.pool.0 == pool.pool);
+                *processes = rest;
+                set_processes(pool, mine);
+            }
+        }
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: now.since(self.started_at).as_secs_f64(),
@@ -70,21 +80,35 @@ impl StatusParts {
                 scale: anchor.scale.get(),
                 now,
             },
-            pools: pools.collect(),
             journal: Some(self.journal.health()),
+            gateway: Some(gateway_totals(&self.gateway)),
+            pools,
         }
     }
 }
 
-/// The world is newer than the last tick: it says which replicas there are and in which phase.
-fn add_processes(pool: &mut PoolStatus, processes: Vec<ReplicaProcess>) {
+fn gateway_totals(stats: &GatewayStats) -> GatewayTotals {
+    let totals = stats.totals();
+    GatewayTotals {
+        connections: totals.connections,
+        unroutable: totals.unroutable,
+        cancelled: totals.cancelled,
+        retries_connect: totals.retries_connect,
+        retries_closed: totals.retries_closed,
+        retries_refused: totals.retries_refused,
+    }
+}
+
+/// The world is newer than the last tick: it says which replicas there are and in which phase, and
+/// the pool's counts are of these. What their engines told is the last tick's.
+fn set_processes(pool: &mut PoolStatus, processes: Vec<ReplicaProcess>) {
     let mut observed: BTreeMap<_, _> = std::mem::take(&mut pool.replicas)
         .into_iter()
         .map(|replica| (replica.id, replica))
         .collect();
-    let replica = |process: ReplicaProcess| {
+    let replica = |process: ReplicaProcess| -> (ReplicaPhase, ReplicaStatus) {
         let seen = observed.remove(&process.id);
-        ReplicaStatus {
+        let replica = ReplicaStatus {
             id: process.id,
             phase: process.phase.name().to_owned(),
             phase_age_s: process.phase_age.as_secs_f64(),
@@ -96,7 +120,8 @@ fn add_processes(pool: &mut PoolStatus, processes: Vec<ReplicaProcess>) {
             pid: process.pid,
             restarts: process.restarts,
             last_error: process.last_error,
-        }
+        };
+        (process.phase, replica)
     };
-    pool.replicas = processes.into_iter().map(replica).collect();
+    set_replicas(pool, processes.into_iter().map(replica));
 }

@@ -1,0 +1,174 @@
+//! A pool's status: from what was decided, what was seen, and which replicas there are.
+//!
+//! **Invariant:** what a status says of the pool's replicas is added up from the replicas in it.
+
+use std::time::Duration;
+
+use preheat_api::status::{DecisionNumbers, PoolStatus, ReplicaStatus};
+use preheat_core::{Explanation, Instant, Observation, ReplicaObservation, ReplicaPhase, Sample};
+
+/// The numbers behind a decision.
+pub(super) fn numbers(explanation: &Explanation) -> DecisionNumbers {
+    let (demand, cold_start) = (&explanation.demand, &explanation.cold_start);
+    let rehearsal = &explanation.rehearsal;
+    DecisionNumbers {
+        target: explanation.target.0,
+        target_stabilized: explanation.target_stabilized.0,
+        arrival_rate: demand.arrival_rate.get(),
+        offered_load: demand.offered_load.get(),
+        slots_held: rehearsal.slots_held,
+        attainment_expected: rehearsal.attainment_expected.get(),
+        service_time_s: demand.service_time.as_secs_f64(),
+        concurrency_cap: explanation.capacity.concurrency_cap.get(),
+        utilization: explanation.supply.utilization.map(|utilization| utilization.get()),
+        backlog: explanation.backlog.requests,
+        cold_starts_seen: cold_start.samples,
+        cold_start_p50_s: cold_start.p50.as_secs_f64(),
+        cold_start_p90_s: cold_start.p90.as_secs_f64(),
+        lead_time_s: cold_start.lead_time.as_secs_f64(),
+    }
+}
+
+/// Fills in what was seen.
+/// Values are left out once they are older than the policy believes; their ages stay.
+pub(super) fn observe(status: &mut PoolStatus, observation: &Observation, staleness_max: Duration) {
+    let now = observation.now;
+    let ready = observation.replicas.iter().filter(|r| r.phase == ReplicaPhase::Ready);
+    for replica in ready {
+        let signals = [
+            ("in_flight", replica.in_flight.map(|s| s.observed_at)),
+            ("queue_depth", replica.queue_depth.map(|s| s.observed_at)),
+            ("counters", replica.counters.map(|s| s.observed_at)),
+            ("outstanding", replica.outstanding.map(|s| s.observed_at)),
+        ];
+        for (signal, observed_at) in signals {
+            let Some(observed_at) = observed_at else { continue };
+            let oldest = status.signal_age_s.entry(signal.to_owned()).or_default();
+            *oldest = oldest.max(age_s(observed_at, now));
+        }
+    }
+    if let Some(gateway) = &observation.gateway {
+        status.signal_age_s.insert("gateway".to_owned(), age_s(gateway.observed_at, now));
+    }
+    let seen = observation.replicas.iter().map(|r| (r.phase, replica(r, now, staleness_max)));
+    set_replicas(status, seen);
+}
+
+/// Puts these replicas into the status, each with its phase, and the counts and sums over them: both
+/// are of the moment that the replicas are of.
+pub fn set_replicas(
+    status: &mut PoolStatus,
+    replicas: impl IntoIterator<Item = (ReplicaPhase, ReplicaStatus)>,
+) {
+    let (mut ready, mut starting, mut draining, mut standby) = (0, 0, 0, 0);
+    let (mut in_flight, mut queue_depth) = (None, None);
+    let mut listed = Vec::new();
+    for (phase, replica) in replicas {
+        match phase {
+            ReplicaPhase::Ready => {
+                ready += 1;
+                add(&mut in_flight, replica.in_flight);
+                add(&mut queue_depth, replica.queue_depth);
+            }
+            ReplicaPhase::Pending
+            | ReplicaPhase::Provisioning
+            | ReplicaPhase::Pulling
+            | ReplicaPhase::Loading
+            | ReplicaPhase::Warming
+            | ReplicaPhase::Waking(_) => starting += 1,
+            ReplicaPhase::Draining => draining += 1,
+            ReplicaPhase::Standby(_) => standby += 1,
+            ReplicaPhase::Stopped => {}
+        }
+        listed.push(replica);
+    }
+    status.ready = ready;
+    status.starting = starting;
+    status.draining = draining;
+    status.standby = standby;
+    status.in_flight = in_flight;
+    status.queue_depth = queue_depth;
+    status.replicas = listed;
+}
+
+/// One replica as it was seen; what a world knows of its process is absent.
+fn replica(seen: &ReplicaObservation, now: Instant, staleness_max: Duration) -> ReplicaStatus {
+    let fresh = |sample: Option<Sample<u32>>| {
+        sample.filter(|s| s.staleness(now) <= staleness_max).map(|s| s.value)
+    };
+    ReplicaStatus {
+        id: seen.id,
+        phase: seen.phase.name().to_owned(),
+        phase_age_s: age_s(seen.phase_since, now),
+        in_flight: fresh(seen.in_flight),
+        queue_depth: fresh(seen.queue_depth),
+        outstanding: fresh(seen.outstanding),
+        kv_utilization: seen.kv_utilization.map(|s| s.value.get()),
+        address: None,
+        pid: None,
+        restarts: seen.restarts,
+        last_error: None,
+    }
+}
+
+fn age_s(at: Instant, now: Instant) -> f64 {
+    now.since(at).as_secs_f64()
+}
+
+/// Adds what is known to a sum that is absent until something is.
+fn add(sum: &mut Option<u32>, value: Option<u32>) {
+    if let Some(value) = value {
+        *sum = Some(sum.unwrap_or(0).saturating_add(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use preheat_core::{ReplicaId, Rung};
+
+    use super::*;
+
+    fn listed(id: u64, in_flight: Option<u32>, queue_depth: Option<u32>) -> ReplicaStatus {
+        ReplicaStatus {
+            id: ReplicaId(id),
+            phase: String::new(),
+            phase_age_s: 0.0,
+            in_flight,
+            queue_depth,
+            outstanding: None,
+            kv_utilization: None,
+            address: None,
+            pid: None,
+            restarts: 0,
+            last_error: None,
+        }
+    }
+
+    #[test]
+    fn counts_and_sums_are_those_of_the_replicas_listed() {
+        use ReplicaPhase::{Draining, Loading, Pending, Ready, Standby, Stopped, Waking};
+        let mut status = PoolStatus::default();
+        let replicas = [
+            (Ready, listed(1, Some(3), None)),
+            (Ready, listed(2, Some(4), None)),
+            (Ready, listed(3, None, None)),
+            (Pending, listed(4, Some(9), Some(9))),
+            (Loading, listed(5, None, None)),
+            (Waking(Rung::Sleeping), listed(6, None, None)),
+            (Draining, listed(7, Some(9), Some(9))),
+            (Standby(Rung::Sleeping), listed(8, None, None)),
+            (Stopped, listed(9, None, None)),
+        ];
+        set_replicas(&mut status, replicas);
+        let counts = (status.ready, status.starting, status.draining, status.standby);
+        assert_eq!(counts, (3, 3, 1, 1));
+        assert_eq!((status.in_flight, status.queue_depth), (Some(7), None));
+        let ids: Vec<u64> = status.replicas.iter().map(|replica| replica.id.0).collect();
+        assert_eq!(ids, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        // What was there before is gone.
+        set_replicas(&mut status, [(Ready, listed(1, None, Some(0)))]);
+        let counts = (status.ready, status.starting, status.draining, status.standby);
+        assert_eq!((counts, status.replicas.len()), ((1, 0, 0, 0), 1));
+        assert_eq!((status.in_flight, status.queue_depth), (None, Some(0)));
+    }
+}
