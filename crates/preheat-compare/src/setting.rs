@@ -9,8 +9,10 @@ pub const PREHEAT: &str = "preheat";
 
 /// Aims that preheat is run with, beside the SLO's own. Its aim is the share of requests that the
 /// SLO asks for; there is nothing else to tune.
-const AIMS: [f64; 13] =
-    [0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.993, 0.996, 0.998, 0.999, 0.9995];
+const AIMS: [f64; 15] = [
+    0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.993, 0.996, 0.998, 0.999, 0.9995, 0.9998,
+    0.9999,
+];
 /// Name of that knob.
 pub(crate) const AIM: &str = "aim";
 

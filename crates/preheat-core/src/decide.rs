@@ -32,7 +32,8 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     let capacity = capacity::estimate(spec, &memory, observation);
     let cold_start = cold_start::estimate(spec, &memory);
     let fleet = Fleet::of(spec, &memory, observation);
-    let rehearsal = rehearse(spec, &mut memory, observation, &demand, &capacity, &cold_start, &fleet);
+    let rehearsal =
+        rehearse(spec, &mut memory, observation, &demand, &capacity, &cold_start, &fleet);
     let backlog = project_backlog(spec, observation, &demand, &capacity, &cold_start, &fleet);
     let need = Need::of(spec, observation, &demand, &capacity, &rehearsal, &backlog);
     let target_stabilized = stabilize(spec, &mut memory, now, need.target, fleet.supply());
@@ -211,7 +212,7 @@ fn rehearse(
         load: demand.offered_load.get(),
         service_time: demand.service_time,
         slots: f64::from(capacity.concurrency_cap.get()),
-        wait_max: spec.slo.threshold,
+        ttft_aim: spec.slo.threshold,
         lead_time: cold_start.lead_time,
         drain_time: spec.backlog_drain_time,
         replicas_min: spec.replicas_min.0,
@@ -344,12 +345,7 @@ fn explain(
     }
 }
 
-fn why_more(
-    spec: &PolicySpec,
-    observation: &Observation,
-    fleet: &Fleet,
-    need: &Need,
-) -> Reason {
+fn why_more(spec: &PolicySpec, observation: &Observation, fleet: &Fleet, need: &Need) -> Reason {
     let supply = fleet.supply();
     let waiting = observation.gateway.as_ref().is_some_and(|gateway| gateway.held > 0);
     if need.target < spec.replicas_min.0 {

@@ -219,8 +219,8 @@ pub struct DemandExplanation {
     pub offered_load: Erlangs,
 }
 
-/// Which rule is followed: of those that would have kept the SLO on this pool's own traffic, the
-/// cheapest.
+/// Which rule is followed: the one that would have been best on this pool's own traffic, a missed
+/// request weighed against what is paid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RehearsalExplanation {
     /// It holds this many times the peak of the offered load …

@@ -16,6 +16,8 @@ use crate::units::{Erlangs, Instant, RequestRate};
 
 /// The service time is not believed before this many requests.
 const MEASURED_REQUESTS: f64 = 10.0;
+/// The longest look at what is inside.
+const LOAD_WINDOW_MAX: Duration = Duration::from_secs(120);
 /// Totals fade to 1/e in this time.
 const WORK_FADE: Duration = Duration::from_secs(120);
 /// Takes this tick's arrivals and work into memory and says who counted the arrivals.
@@ -63,10 +65,15 @@ fn remember_load(spec: &PolicySpec, memory: &mut Memory, observation: &Observati
         return;
     };
     push_bounded(&mut memory.loads, LoadSample { at: now, in_flight, inside }, LOAD_SAMPLES_MAX);
-    let oldest = now.saturating_sub(spec.arrival_window);
+    let oldest = now.saturating_sub(load_window(spec, service_time(spec, memory).0));
     while memory.loads.len() > 1 && memory.loads.front().is_some_and(|sample| sample.at < oldest) {
         memory.loads.pop_front();
     }
+}
+
+/// Where requests stay for long, what is inside changes slowly, and a longer look sees it better.
+fn load_window(spec: &PolicySpec, service_time: Duration) -> Duration {
+    spec.arrival_window.max(service_time.min(LOAD_WINDOW_MAX))
 }
 
 /// Slots in use in every replica that serves; `None` when one can't be asked.
@@ -179,14 +186,13 @@ pub(crate) fn estimate(
     let (service_time, service_time_measured) = service_time(spec, memory);
     let requests_inside = requests_inside(spec, observation);
     let by_rate = arrival_rate.offered_load(service_time);
-    // A wrong prior would order a fleet within the first ticks. What is inside is the offered load
-    // as soon as the first requests have come through, and never more than that before.
-    let offered_load = match (in_use(memory, service_time), requests_inside) {
+    // A wrong prior, or the rush into an empty pool, would order a fleet within the first ticks. What
+    // is inside is the offered load as soon as the first requests have come through, and never more
+    // than that before.
+    let offered_load = match (in_use(spec, memory, service_time), requests_inside) {
         (Some(in_use), _) if service_time_measured => in_use,
-        (_, Some(inside)) if !service_time_measured => {
-            Erlangs::saturating(by_rate.get().min(f64::from(inside)))
-        }
-        _ => by_rate,
+        (_, Some(inside)) => Erlangs::saturating(by_rate.get().min(f64::from(inside))),
+        (_, None) => by_rate,
     };
     DemandExplanation {
         source,
@@ -202,12 +208,15 @@ pub(crate) fn estimate(
 /// as `dN/dt = (a − running) ÷ S`, so `a = mean running + S · ΔN ÷ window`: 40 slots in use, and
 /// 30 requests more inside than 30 s ago, of 5 s each, are 45. A change of the mix shows at once,
 /// where arrival rate × service time shows it when the first of the new requests have ended.
-fn in_use(memory: &Memory, service_time: Duration) -> Option<Erlangs> {
+///
+/// `None` until a whole window was seen without a gap.
+fn in_use(spec: &PolicySpec, memory: &Memory, service_time: Duration) -> Option<Erlangs> {
     let (first, last) = (memory.loads.front()?, memory.loads.back()?);
-    let window = last.at.since(first.at).as_secs_f64();
-    if window <= 0.0 {
+    let seen = last.at.since(first.at);
+    if seen.saturating_add(spec.tick_interval) < load_window(spec, service_time) || seen.is_zero() {
         return None;
     }
+    let window = seen.as_secs_f64();
     let running: f64 = memory.loads.iter().map(|sample| f64::from(sample.in_flight)).sum();
     let mean = running / memory.loads.len() as f64;
     let grown = f64::from(last.inside) - f64::from(first.inside);

@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 
 use crate::decision::{Action, ArrivalSource, Decision, StopReason};
-use crate::memory::{ARRIVAL_BINS_MAX, LOAD_SAMPLES_MAX, Memory, START_SAMPLES_MAX, WINDOW_ENTRIES_MAX};
+use crate::memory::{
+    ARRIVAL_BINS_MAX, LOAD_SAMPLES_MAX, Memory, START_SAMPLES_MAX, WINDOW_ENTRIES_MAX,
+};
 use crate::observation::{Observation, ReplicaId, ReplicaObservation, ReplicaPhase};
 use crate::policy::Policy;
 use crate::rehearsal::PEAKS_MAX;

@@ -107,7 +107,7 @@ impl Default for PolicySpec {
             scale_down_window: Duration::from_secs(60),
             scale_down_limit: ScaleRateLimit {
                 replicas: 1,
-                share: Probability::saturating(0.25),
+                share: Probability::saturating(0.5),
                 period: Duration::from_secs(30),
             },
             starts_max: 1000,

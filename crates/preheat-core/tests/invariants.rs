@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use preheat_core::{
     Concurrency, Counters, GatewayObservation, Instant, Memory, Observation, PolicySpec,
-    ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample, ScaleRateLimit,
-    TickId, Utilization, decide, invariants,
+    Probability, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample,
+    ScaleRateLimit, TickId, Utilization, decide, invariants,
 };
 use proptest::prelude::*;
 
@@ -116,8 +116,8 @@ fn observations() -> impl Strategy<Value = Vec<Observation>> {
 }
 
 fn policy() -> impl Strategy<Value = PolicySpec> {
-    (0_u32..6, 0_u32..20, 0_u32..3, 1_u32..5, 0.0..4.0_f64).prop_map(
-        |(min, more, standby, shrink, headroom_beta)| {
+    (0_u32..6, 0_u32..20, 0_u32..3, 1_u32..5, 0.0..1.0_f64).prop_map(
+        |(min, more, standby, shrink, share)| {
             let max = (min + more).max(1);
             PolicySpec {
                 replicas_min: ReplicaCount(min),
@@ -125,10 +125,10 @@ fn policy() -> impl Strategy<Value = PolicySpec> {
                 standby_target: ReplicaCount(standby.min(max)),
                 scale_down_limit: ScaleRateLimit {
                     replicas: shrink,
+                    share: Probability::saturating(share),
                     period: Duration::from_secs(30),
                 },
                 scale_down_window: Duration::from_secs(60),
-                headroom_beta,
                 ..PolicySpec::default()
             }
         },

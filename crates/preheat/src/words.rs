@@ -130,7 +130,7 @@ fn rehearsal(explanation: &Explanation) -> String {
     let _ = write!(
         text,
         " + {:.1} × √ of that = {:.1} slots. Of {} rules rehearsed on {} of this pool's traffic it \
-         is the cheapest that keeps the SLO: {:.2} % in time, {:.1} slots paid for each in use.",
+         is the best on balance: {:.2} % in time, {:.1} slots paid for each in use.",
         rehearsal.headroom_beta,
         rehearsal.slots_held,
         preheat_core::RULES,

@@ -108,11 +108,11 @@ fn numbers_and_durations_out_of_range_are_shown_with_their_line() {
     );
     check(
         "maxReplicas: 4",
-        "arrivalWindow: 10s",
+        "arrivalWindow: 1s",
         &[
-            "preheat.yaml:5:20: `burstWindow` is 20s; it must be from tickInterval to arrivalWindow",
+            "preheat.yaml:5:20: `arrivalWindow` is 1s; it must be at least tickInterval",
             "  |",
-            "5 |     arrivalWindow: 10s",
+            "5 |     arrivalWindow: 1s",
             "  |                    ^",
         ],
     );
@@ -158,12 +158,12 @@ fn numbers_and_durations_out_of_range_are_shown_with_their_line() {
     );
     check(
         "maxReplicas: 4",
-        "headroomBeta: .nan",
+        "behavior: {scaleDown: {limit: {share: 1.5}}}",
         &[
-            "preheat.yaml:5:19: `headroomBeta` is NaN; it must be from 0 to 10",
+            "preheat.yaml:5:43: `behavior.scaleDown.limit.share` is 1.5; it must be from 0 to 1",
             "  |",
-            "5 |     headroomBeta: .nan",
-            "  |                   ^",
+            "5 |     behavior: {scaleDown: {limit: {share: 1.5}}}",
+            "  |                                           ^",
         ],
     );
     check(

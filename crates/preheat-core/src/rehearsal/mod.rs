@@ -1,10 +1,10 @@
 //! The rehearsal: every rule of a family is rehearsed, all the time, on the pool's own traffic, and
-//! the cheapest that would have kept the SLO is followed.
+//! the one that would have been best is followed.
 //!
 //! ```text
 //! arrivals, offered load ──► a shadow fleet for each rule ──► cost and misses, faded
 //!                                                                    │
-//!                     slots to hold ◄── its rule ◄── cheapest within the allowance
+//!        slots to hold ◄── its rule ◄── least cost + price of a miss · misses
 //! ```
 //!
 //! How fast demand jumps, how long it stays, and how much of a jump a queue can take differ from
@@ -23,27 +23,29 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use peaks::Peak;
 pub(crate) use peaks::PEAKS_MAX;
+pub use peaks::Peak;
 use prior::Prior;
 pub use rule::RULES;
 use rule::{Peaks, WINDOW_LONGEST, rule};
-use shadow::Step;
 pub use shadow::Shadow;
+use shadow::Step;
 
 use crate::decision::RehearsalExplanation;
 use crate::units::{Instant, Probability};
 
 /// What was counted fades to half in this time: long enough to know a day's bursts, short enough to
 /// follow a change of traffic.
-const HALF_LIFE: Duration = Duration::from_secs(8 * 3600);
+const HALF_LIFE: Duration = Duration::from_secs(16 * 3600);
 /// What is believed beforehand counts as this much time of the pool's own traffic.
-const PRIOR: Duration = Duration::from_secs(240);
-/// Share of the allowance that a rule may use up in rehearsal: the best of many on the past is a
-/// little worse on what comes.
-const ALLOWANCE_USED: f64 = 0.7;
+const PRIOR: Duration = Duration::from_secs(300);
+/// Share of the TTFT aim that a request may wait in a shadow fleet. The rest is for its prompt, and
+/// for what a fluid does not know: uneven routing, and bursts shorter than a step.
+const WAIT_SHARE: f64 = 0.3;
 /// A step longer than this is a pause: nobody knows what came in it.
 const STEP_MAX: Duration = Duration::from_secs(60);
+/// An SLO that allows less than this is read as this.
+const ALLOWANCE_MIN: f64 = 1e-5;
 
 /// What is remembered of the rehearsal.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -73,8 +75,8 @@ pub(crate) struct Traffic {
     pub(crate) service_time: Duration,
     /// Slots of a replica.
     pub(crate) slots: f64,
-    /// Longest wait inside the SLO.
-    pub(crate) wait_max: Duration,
+    /// The SLO's threshold.
+    pub(crate) ttft_aim: Duration,
     /// Order to ready.
     pub(crate) lead_time: Duration,
     pub(crate) drain_time: Duration,
@@ -97,7 +99,8 @@ impl Rehearsal {
             peaks::push(&mut self.peaks, traffic.now, held / HELD_PER_PEAK, WINDOW_LONGEST);
         }
         peaks::push(&mut self.peaks, traffic.now, traffic.load, WINDOW_LONGEST);
-        let peaks = Peaks::of(|window| peaks::largest(&self.peaks, traffic.now, window));
+        let peaks =
+            Peaks::of(traffic.lead_time, |window| peaks::largest(&self.peaks, traffic.now, window));
         if traffic.since <= STEP_MAX
             && traffic.since > Duration::ZERO
             && let Some(arrivals) = traffic.arrivals
@@ -119,7 +122,7 @@ impl Rehearsal {
             load: traffic.load,
             service_s: traffic.service_time.as_secs_f64().max(1e-3),
             slots: traffic.slots,
-            wait_max_s: traffic.wait_max.as_secs_f64(),
+            wait_max_s: traffic.ttft_aim.as_secs_f64() * WAIT_SHARE,
             lead_s: traffic.lead_time.as_secs_f64(),
             drain_s: traffic.drain_time.as_secs_f64(),
             replicas_min: f64::from(traffic.replicas_min),
@@ -131,19 +134,17 @@ impl Rehearsal {
         }
     }
 
-    /// The cheapest rule that misses no more than it may; if none does, the one that misses least.
+    /// The rule that is best on balance.
     fn best(&self, traffic: &Traffic, peaks: &Peaks) -> RehearsalExplanation {
-        let allowed = traffic.allowance * ALLOWANCE_USED;
-        let mut best: Option<(usize, Expected)> = None;
-        for index in 0..RULES {
-            let expected = self.expected(index, traffic.slots);
-            let better = best.is_none_or(|(_, best)| expected.is_better(&best, allowed));
-            if better {
-                best = Some((index, expected));
+        let price = 1.0 / traffic.allowance.max(ALLOWANCE_MIN);
+        let (mut index, mut expected) = (0, self.expected(0, traffic.slots));
+        for other in 1..RULES {
+            let of_other = self.expected(other, traffic.slots);
+            if of_other.score(price) < expected.score(price) {
+                (index, expected) = (other, of_other);
             }
         }
-        let (index, expected) = best.unwrap_or((0, Expected { misses: 1.0, cost: 1.0 }));
-        let rule = rule(index);
+        let rule = rule(index, traffic.lead_time);
         RehearsalExplanation {
             headroom_factor: rule.factor,
             headroom_beta: rule.beta,
@@ -159,7 +160,7 @@ impl Rehearsal {
 
     /// Own record and prior, each by the time it stands for.
     fn expected(&self, index: usize, slots: f64) -> Expected {
-        let prior = Prior::of(&rule(index));
+        let prior = Prior::of(&rule(index, Duration::ZERO));
         let Some(shadow) = self.shadows.get(index) else {
             return Expected { misses: prior.misses, cost: prior.cost };
         };
@@ -188,12 +189,10 @@ struct Expected {
 }
 
 impl Expected {
-    fn is_better(&self, than: &Self, allowed: f64) -> bool {
-        match (self.misses <= allowed, than.misses <= allowed) {
-            (true, true) => self.cost < than.cost,
-            (true, false) => true,
-            (false, true) => false,
-            (false, false) => self.misses < than.misses,
-        }
+    /// What is paid, where a miss costs `price` times what serving a request costs at best. All that
+    /// may be missed, `1 ÷ price` of the requests, then weigh as much as the whole load: where few
+    /// may miss, each is dear. One price over all times spends the allowance where it saves most.
+    fn score(&self, price: f64) -> f64 {
+        self.cost + price * self.misses
     }
 }

@@ -14,12 +14,12 @@ pub(crate) struct Prior {
     pub(crate) cost: f64,
 }
 
-/// Seconds of the shortest hold window.
-const HOLD_UNIT_S: f64 = 60.0;
+/// Lead times of the window that the fit counts in: a minute, where a start took three.
+const HOLD_UNIT: f64 = 1.0 / 3.0;
 
 impl Prior {
     pub(crate) fn of(rule: &Rule) -> Self {
-        let hold = rule.hold.as_secs_f64() / HOLD_UNIT_S;
+        let hold = rule.hold_lead_times / HOLD_UNIT;
         let (misses_tail, cost_tail) = match rule.tail {
             None => (1.0, 1.0),
             Some(tail) if tail.share < 0.5 => (0.58, 1.06),
@@ -36,13 +36,17 @@ impl Prior {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::rehearsal::rule::{RULES, rule};
 
     #[test]
     fn more_is_dearer_and_misses_less() {
-        let priors: Vec<(Rule, Prior)> =
-            (0..RULES).map(|index| (rule(index), Prior::of(&rule(index)))).collect();
+        let priors: Vec<(Rule, Prior)> = {
+            let rules = (0..RULES).map(|index| rule(index, Duration::from_secs(180)));
+            rules.map(|rule| (rule, Prior::of(&rule))).collect()
+        };
         for (rule, prior) in &priors {
             assert!((0.0..=1.0).contains(&prior.misses) && prior.cost >= 1.0, "{rule:?}");
             for (other, more) in &priors {

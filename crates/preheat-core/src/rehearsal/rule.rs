@@ -6,11 +6,16 @@
 use std::time::Duration;
 
 /// Headroom factors on the peak of the offered load.
-const FACTORS: [f64; 6] = [1.0, 1.2, 1.4, 1.7, 2.1, 2.6];
+const FACTORS: [f64; 8] = [1.0, 1.2, 1.45, 1.75, 2.1, 2.6, 3.2, 4.0];
 /// β of square-root staffing, on top.
 const BETAS: [f64; 2] = [1.0, 2.5];
-/// Windows whose peak is held.
-const HOLDS: [Duration; 4] = [secs(60), secs(180), secs(360), secs(1200)];
+/// Windows whose peak is held, in lead times: a replica that is given up can't be back sooner, and
+/// one that idles for a lead time has cost as much as its next start would.
+const HOLDS: [f64; 3] = [1.0, 2.0, 6.0];
+/// The shortest window that is held, however soon a start is ready.
+const HOLD_MIN: Duration = secs(30);
+/// The longest that is held as a whole.
+const HOLD_MAX: Duration = secs(3600);
 /// What is held beyond: a share of the peak of a longer window.
 const TAILS: [Option<Tail>; 3] = [
     None,
@@ -40,6 +45,7 @@ pub(crate) struct Rule {
     pub(crate) factor: f64,
     pub(crate) beta: f64,
     pub(crate) hold: Duration,
+    pub(crate) hold_lead_times: f64,
     pub(crate) tail: Option<Tail>,
 }
 
@@ -52,9 +58,10 @@ pub(crate) struct Peaks {
 
 impl Peaks {
     /// Asks `peak` for the largest load of each window that some rule has.
-    pub(crate) fn of(peak: impl Fn(Duration) -> f64) -> Self {
+    pub(crate) fn of(lead_time: Duration, peak: impl Fn(Duration) -> f64) -> Self {
         let tail = |tail: Option<Tail>| tail.map_or(0.0, |tail| tail.share * peak(tail.window));
-        Self { holds: HOLDS.map(&peak), tails: TAILS.map(tail) }
+        let hold = |lead_times: f64| peak(hold(lead_time, lead_times));
+        Self { holds: HOLDS.map(hold), tails: TAILS.map(tail) }
     }
 }
 
@@ -74,13 +81,18 @@ fn place(index: usize) -> Place {
     Place { factor: rest % FACTORS.len(), beta, hold, tail }
 }
 
-/// The rule of this number.
-pub(crate) fn rule(index: usize) -> Rule {
+fn hold(lead_time: Duration, lead_times: f64) -> Duration {
+    lead_time.mul_f64(lead_times).clamp(HOLD_MIN, HOLD_MAX)
+}
+
+/// The rule of this number, where a start takes so long.
+pub(crate) fn rule(index: usize, lead_time: Duration) -> Rule {
     let place = place(index);
     Rule {
         factor: FACTORS[place.factor],
         beta: BETAS[place.beta],
-        hold: HOLDS[place.hold],
+        hold: hold(lead_time, HOLDS[place.hold]),
+        hold_lead_times: HOLDS[place.hold],
         tail: TAILS[place.tail],
     }
 }
@@ -97,27 +109,30 @@ pub(crate) fn slots(index: usize, peaks: &Peaks) -> f64 {
 mod tests {
     use super::*;
 
+    const LEAD: Duration = secs(180);
+
     #[test]
     fn every_number_is_another_rule() {
         let mut seen: Vec<Rule> = Vec::new();
         for index in 0..RULES {
-            let rule = rule(index);
+            let rule = rule(index, LEAD);
             assert!(!seen.contains(&rule), "{rule:?} comes twice");
             seen.push(rule);
         }
-        let windows = seen.iter().map(|rule| rule.tail.map_or(rule.hold, |tail| tail.window));
-        assert_eq!(windows.max(), Some(WINDOW_LONGEST));
+        let windows = |rule: &Rule| rule.tail.map_or(rule.hold, |tail| tail.window);
+        assert_eq!(seen.iter().map(windows).max(), Some(WINDOW_LONGEST));
+        assert_eq!(rule(0, Duration::ZERO).hold, HOLD_MIN);
     }
 
     #[test]
     fn a_rule_holds_its_factor_of_the_peak_and_square_root_staffing() {
-        let now_and_then = Peaks::of(|window| if window < secs(600) { 25.0 } else { 100.0 });
+        let peaks = Peaks::of(LEAD, |window| if window < secs(300) { 25.0 } else { 100.0 });
         let index = (0..RULES).find(|index| {
-            let rule = rule(*index);
-            rule.factor == 1.0 && rule.beta == 1.0 && rule.hold == secs(60) && rule.tail.is_none()
+            let rule = rule(*index, LEAD);
+            rule.factor == 1.0 && rule.beta == 1.0 && rule.hold == LEAD && rule.tail.is_none()
         });
-        assert_eq!(slots(index.unwrap(), &now_and_then), 25.0 + 5.0);
+        assert_eq!(slots(index.unwrap(), &peaks), 25.0 + 5.0);
         // A tail of 0.4 of 100 is more than 25.
-        assert_eq!(slots(index.unwrap() + 1, &now_and_then), 40.0 + libm::sqrt(40.0));
+        assert_eq!(slots(index.unwrap() + 1, &peaks), 40.0 + libm::sqrt(40.0));
     }
 }

@@ -130,7 +130,8 @@ impl Shadow {
 
     fn merge_closest(&mut self) {
         let mut closest = 0;
-        let step = |cohorts: &[Cohort; COHORTS], i: usize| cohorts[i + 1].inside - cohorts[i].inside;
+        let step =
+            |cohorts: &[Cohort; COHORTS], i: usize| cohorts[i + 1].inside - cohorts[i].inside;
         for i in 1..COHORTS - 1 {
             if step(&self.cohorts, i) < step(&self.cohorts, closest) {
                 closest = i;
@@ -222,7 +223,8 @@ impl Shadow {
         if queue <= 0.0 {
             return 0.0;
         }
-        let ready_for = |starts: &Starts| starts.replicas * (step.lead_s - starts.ready_in).max(0.0);
+        let ready_for =
+            |starts: &Starts| starts.replicas * (step.lead_s - starts.ready_in).max(0.0);
         let starting: f64 = self.starts.iter().map(ready_for).sum();
         let capacity = (self.ready() * step.lead_s + starting) * step.slots;
         let left = queue * step.service_s + step.load * step.lead_s - capacity;
@@ -299,13 +301,13 @@ mod tests {
         }
         let before = shadow.misses;
         assert!(before > 0.0);
-        // Ordered now, ready in 60 s, two of them: all that comes fits them.
-        for _ in 0..60 {
-            shadow.step(&step(3.2), 24.0);
+        // Ordered now, ready after 60 s: what comes fits the new ones alone.
+        for _ in 0..62 {
+            shadow.step(&step(3.2), 40.0);
         }
         let ready = shadow.misses;
         for _ in 0..60 {
-            shadow.step(&step(3.2), 24.0);
+            shadow.step(&step(3.2), 40.0);
         }
         assert!(ready > before);
         assert_eq!(shadow.misses, ready, "the queue of the old one delays nobody new");

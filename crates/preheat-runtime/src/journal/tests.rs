@@ -143,7 +143,7 @@ fn a_replay_agrees_with_every_tick() {
     assert_eq!(report.checkpoints_agreed, 9);
     let totals = bench.controller.status().totals;
     assert!(totals.starts > 5 && totals.stops > 3 && totals.wakes > 0 && totals.drains > 3);
-    assert!(totals.direction_changes > 2 && totals.decisions.len() > 5, "{totals:?}");
+    assert!(totals.direction_changes > 1 && totals.decisions.len() > 5, "{totals:?}");
 }
 
 #[test]

@@ -4,9 +4,9 @@ use super::*;
 
 #[test]
 fn scaling_goes_on_when_the_disk_is_full() {
-    let options = JournalOptions { pages_max: Some(300), ..Default::default() };
+    let options = JournalOptions { pages_max: Some(900), ..Default::default() };
     let mut bench = Bench::with(options, |_| {});
-    for _ in 0..35 {
+    for _ in 0..70 {
         bench.toy.drive(&mut bench.controller, 100);
         bench.journal.flush();
     }
@@ -16,7 +16,7 @@ fn scaling_goes_on_when_the_disk_is_full() {
     assert!(failure.hint.unwrap().contains("make room"));
     assert!(failure.since.unwrap() < bench.toy.now);
     assert!(health.dropped_records > 0 && health.written_records > 0, "{health:?}");
-    assert_eq!(bench.controller.status().totals.ticks, 3500);
+    assert_eq!(bench.controller.status().totals.ticks, 7000);
 
     // There is room again.
     sql(&bench.path(), "DELETE FROM entries");
