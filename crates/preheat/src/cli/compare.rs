@@ -9,8 +9,8 @@ use super::{PoolArgs, duration};
 
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
-    /// Trace as for `simulate`; may be repeated. `@K` after it multiplies its rate by K, as in
-    /// `azure-code@10`
+    /// Trace as for `simulate`; may be repeated. `@K` after it multiplies its rate by K, and
+    /// `@K:FROM-UNTIL` takes a part of it too, as in `azure-code@10` or `rates.csv@0.05:96h-144h`
     #[arg(long, required = true)]
     pub(crate) trace: Vec<String>,
     /// Policies, with commas between: names as for `simulate`, or `all`

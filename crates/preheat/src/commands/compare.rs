@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use preheat_api::config::parse_duration;
 use preheat_compare::html::{HtmlAbout, render};
 use preheat_compare::{Comparison, ComparisonSpec, Workload, compare, select};
 use preheat_sim::run::ReplicasInitial;
@@ -80,34 +81,64 @@ fn spec(args: &CompareArgs) -> anyhow::Result<ComparisonSpec> {
 }
 
 fn workload(args: &CompareArgs, asked: &str, line: &mut Line) -> anyhow::Result<Workload> {
-    let (name, rate_scale) = match asked.rsplit_once('@') {
-        Some((name, scale)) if !Path::new(asked).exists() => {
-            let scale = scale.parse().map_err(|_| {
-                let message = format!("the rate scale {scale:?} of trace {asked:?} is no number");
-                hinted(message, "write it as in `azure-code@10`")
-            })?;
-            (name, scale)
-        }
-        _ => (asked, args.rate_scale),
-    };
+    let part = TracePart::of(asked, args)?;
     let request = TraceRequest {
-        name,
+        name: part.name,
         format: None,
-        from: args.from,
-        until: args.until,
-        rate_scale,
+        from: part.from,
+        until: part.until,
+        rate_scale: part.rate_scale,
         seed: args.pool.seed,
     };
     let trace = traces::prepare(&request, |note| line.print(&format!("note: {note}")))?;
-    let stem = Path::new(name).file_name().and_then(|stem| stem.to_str()).unwrap_or(name);
-    let stem = stem.trim_end_matches(".gz").trim_end_matches(".csv");
-    let mut workload = pool::workload(&args.pool, format!("{stem}@{rate_scale}"), trace)?;
+    let mut workload = pool::workload(&args.pool, part.title(), trace)?;
     // Whatever the first lead time lacks, nobody could have mended.
     if args.pool.initial_replicas.is_none() {
         let first = args.pool.cold_start + Duration::from_secs(60);
         workload.config.replicas_initial = ReplicasInitial::ForFirst(first);
     }
     Ok(workload)
+}
+
+/// `NAME`, `NAME@RATE_SCALE`, or `NAME@RATE_SCALE:FROM-UNTIL`.
+struct TracePart<'a> {
+    name: &'a str,
+    rate_scale: f64,
+    from: Option<Duration>,
+    until: Option<Duration>,
+}
+
+impl<'a> TracePart<'a> {
+    fn of(asked: &'a str, args: &CompareArgs) -> anyhow::Result<Self> {
+        let whole =
+            Self { name: asked, rate_scale: args.rate_scale, from: args.from, until: args.until };
+        let Some((name, rest)) = asked.rsplit_once('@').filter(|_| !Path::new(asked).exists())
+        else {
+            return Ok(whole);
+        };
+        let wrong = || {
+            let hint = "write `azure-code@10`, or `rates.csv@0.05:96h-144h` for a part of it";
+            hinted(format!("{asked:?} is no trace with a rate scale"), hint)
+        };
+        let (scale, window) = match rest.split_once(':') {
+            Some((scale, window)) => (scale, Some(window)),
+            None => (rest, None),
+        };
+        let mut part = Self { name, rate_scale: scale.parse().map_err(|_| wrong())?, ..whole };
+        if let Some(window) = window {
+            let (from, until) = window.split_once('-').ok_or_else(wrong)?;
+            part.from = Some(parse_duration(from).map_err(|_| wrong())?);
+            part.until = Some(parse_duration(until).map_err(|_| wrong())?);
+        }
+        Ok(part)
+    }
+
+    /// What the report calls it.
+    fn title(&self) -> String {
+        let file = Path::new(self.name).file_name().and_then(|file| file.to_str());
+        let stem = file.unwrap_or(self.name).trim_end_matches(".gz").trim_end_matches(".csv");
+        format!("{stem}@{}", self.rate_scale)
+    }
 }
 
 fn write_page(path: &Path, comparison: &Comparison) -> anyhow::Result<()> {
