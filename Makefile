@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test bench lint docs deny reference
+.PHONY: demo test bench efficacy efficacy-quick lint docs deny reference
 
 ## Watch an autoscaler keep a pool of engine processes ahead of real traffic (about two minutes).
 demo:
@@ -15,6 +15,13 @@ test:
 ## Speed: prints every figure with the command that reruns it.
 bench:
 	./benches/run.sh
+
+## preheat against every other autoscaler, tuned, on recorded traffic: tables, and a page
+## (target/efficacy.html). Half an hour on two cores; quick: five minutes, fewer peers and traces.
+efficacy:
+	./benches/efficacy.sh
+efficacy-quick:
+	./benches/efficacy.sh quick
 
 ## Format and lints, as CI runs them.
 lint:

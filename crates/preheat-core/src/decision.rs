@@ -227,6 +227,8 @@ pub struct RehearsalExplanation {
     pub headroom_factor: f64,
     /// … and β·√ of that on top, in slots.
     pub headroom_beta: f64,
+    /// Whether the load is smoothed before its peak is taken.
+    pub smoothed: bool,
     /// The peak is that of this window.
     pub hold_window: Duration,
     /// A share of the peak of a longer window is held too.

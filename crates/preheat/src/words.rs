@@ -119,8 +119,9 @@ fn demand(explanation: &Explanation) -> String {
 fn rehearsal(explanation: &Explanation) -> String {
     let rehearsal = &explanation.rehearsal;
     let mut text = format!(
-        "Rule: hold {:.1} × the peak of the last {}",
+        "Rule: hold {:.2} × the {}peak of the last {}",
         rehearsal.headroom_factor,
+        if rehearsal.smoothed { "smoothed " } else { "" },
         seconds(rehearsal.hold_window)
     );
     if let (Some(share), Some(window)) = (rehearsal.tail_share, rehearsal.tail_window) {

@@ -42,6 +42,8 @@ const PRIOR: Duration = Duration::from_secs(300);
 /// Share of the TTFT aim that a request may wait in a shadow fleet. The rest is for its prompt, and
 /// for what a fluid does not know: uneven routing, and bursts shorter than a step.
 const WAIT_SHARE: f64 = 0.3;
+/// Time constant of the smoothed load.
+const SMOOTHING: Duration = Duration::from_secs(60);
 /// A step longer than this is a pause: nobody knows what came in it.
 const STEP_MAX: Duration = Duration::from_secs(60);
 /// An SLO that allows less than this is read as this.
@@ -52,6 +54,10 @@ const ALLOWANCE_MIN: f64 = 1e-5;
 pub struct Rehearsal {
     /// Offered loads that no later one has reached.
     pub peaks: VecDeque<Peak>,
+    /// The same of the smoothed load.
+    pub peaks_smoothed: VecDeque<Peak>,
+    /// The offered load, smoothed, in slots.
+    pub load_smoothed: f64,
     /// A shadow fleet for each rule; empty before the first step.
     pub shadows: Vec<Shadow>,
     /// Time rehearsed, faded, in seconds.
@@ -96,11 +102,12 @@ impl Rehearsal {
             *self = Self { shadows: vec![fleet; RULES], ..Self::default() };
             // A fleet of which nothing is remembered is taken to have been needed.
             let held = f64::from(traffic.supply) * traffic.slots;
-            peaks::push(&mut self.peaks, traffic.now, held / HELD_PER_PEAK, WINDOW_LONGEST);
+            for peaks in [&mut self.peaks, &mut self.peaks_smoothed] {
+                peaks::push(peaks, traffic.now, held / HELD_PER_PEAK, WINDOW_LONGEST);
+            }
+            self.load_smoothed = traffic.load;
         }
-        peaks::push(&mut self.peaks, traffic.now, traffic.load, WINDOW_LONGEST);
-        let peaks =
-            Peaks::of(traffic.lead_time, |window| peaks::largest(&self.peaks, traffic.now, window));
+        let peaks = self.peaks_now(traffic);
         if traffic.since <= STEP_MAX
             && traffic.since > Duration::ZERO
             && let Some(arrivals) = traffic.arrivals
@@ -110,7 +117,18 @@ impl Rehearsal {
         self.best(traffic, &peaks)
     }
 
-    fn rehearse(&mut self, traffic: &Traffic, arrivals: f64, peaks: &Peaks) {
+    /// Takes the load of now, and finds the peaks of all windows.
+    fn peaks_now(&mut self, traffic: &Traffic) -> [Peaks; 2] {
+        let part = traffic.since.as_secs_f64() / SMOOTHING.as_secs_f64();
+        self.load_smoothed += (traffic.load - self.load_smoothed) * (1.0 - libm::exp(-part));
+        peaks::push(&mut self.peaks, traffic.now, traffic.load, WINDOW_LONGEST);
+        peaks::push(&mut self.peaks_smoothed, traffic.now, self.load_smoothed, WINDOW_LONGEST);
+        [&self.peaks, &self.peaks_smoothed].map(|peaks| {
+            Peaks::of(traffic.lead_time, |window| peaks::largest(peaks, traffic.now, window))
+        })
+    }
+
+    fn rehearse(&mut self, traffic: &Traffic, arrivals: f64, peaks: &[Peaks; 2]) {
         let secs = traffic.since.as_secs_f64();
         let keep = libm::exp2(-secs / HALF_LIFE.as_secs_f64());
         self.seconds = self.seconds * keep + secs;
@@ -135,7 +153,7 @@ impl Rehearsal {
     }
 
     /// The rule that is best on balance.
-    fn best(&self, traffic: &Traffic, peaks: &Peaks) -> RehearsalExplanation {
+    fn best(&self, traffic: &Traffic, peaks: &[Peaks; 2]) -> RehearsalExplanation {
         let price = 1.0 / traffic.allowance.max(ALLOWANCE_MIN);
         let (mut index, mut expected) = (0, self.expected(0, traffic.slots));
         for other in 1..RULES {
@@ -148,6 +166,7 @@ impl Rehearsal {
         RehearsalExplanation {
             headroom_factor: rule.factor,
             headroom_beta: rule.beta,
+            smoothed: rule.smoothed,
             hold_window: rule.hold,
             tail_share: rule.tail.map(|tail| Probability::saturating(tail.share)),
             tail_window: rule.tail.map(|tail| tail.window),

@@ -23,8 +23,11 @@ const TAILS: [Option<Tail>; 3] = [
     Some(Tail { share: 0.6, window: secs(9600) }),
 ];
 
+/// Whether the load is taken as it is or smoothed, which overlooks short peaks and sees a jump later.
+const SMOOTHED: [bool; 2] = [false, true];
+
 /// How many rules there are.
-pub const RULES: usize = FACTORS.len() * BETAS.len() * HOLDS.len() * TAILS.len();
+pub const RULES: usize = FACTORS.len() * BETAS.len() * SMOOTHED.len() * HOLDS.len() * TAILS.len();
 /// The longest window of any rule.
 pub(crate) const WINDOW_LONGEST: Duration = secs(9600);
 
@@ -47,6 +50,7 @@ pub(crate) struct Rule {
     pub(crate) hold: Duration,
     pub(crate) hold_lead_times: f64,
     pub(crate) tail: Option<Tail>,
+    pub(crate) smoothed: bool,
 }
 
 /// Peaks of the offered load that rules ask for, in slots.
@@ -69,16 +73,18 @@ impl Peaks {
 struct Place {
     factor: usize,
     beta: usize,
+    smoothed: usize,
     hold: usize,
     tail: usize,
 }
 
-/// Rules are numbered: the tail runs fastest, then the hold, β, and the factor.
+/// Rules are numbered: the tail runs fastest, then the hold, the smoothing, β, and the factor.
 fn place(index: usize) -> Place {
     let (rest, tail) = (index / TAILS.len(), index % TAILS.len());
     let (rest, hold) = (rest / HOLDS.len(), rest % HOLDS.len());
+    let (rest, smoothed) = (rest / SMOOTHED.len(), rest % SMOOTHED.len());
     let (rest, beta) = (rest / BETAS.len(), rest % BETAS.len());
-    Place { factor: rest % FACTORS.len(), beta, hold, tail }
+    Place { factor: rest % FACTORS.len(), beta, smoothed, hold, tail }
 }
 
 fn hold(lead_time: Duration, lead_times: f64) -> Duration {
@@ -94,12 +100,14 @@ pub(crate) fn rule(index: usize, lead_time: Duration) -> Rule {
         hold: hold(lead_time, HOLDS[place.hold]),
         hold_lead_times: HOLDS[place.hold],
         tail: TAILS[place.tail],
+        smoothed: SMOOTHED[place.smoothed],
     }
 }
 
-/// Slots that the rule of this number holds.
-pub(crate) fn slots(index: usize, peaks: &Peaks) -> f64 {
+/// Slots that the rule of this number holds, by the peaks of the load as it is and smoothed.
+pub(crate) fn slots(index: usize, peaks: &[Peaks; 2]) -> f64 {
     let place = place(index);
+    let peaks = &peaks[usize::from(SMOOTHED[place.smoothed])];
     let peak = peaks.holds[place.hold].max(peaks.tails[place.tail]);
     let held = FACTORS[place.factor] * peak;
     held + BETAS[place.beta] * libm::sqrt(held)
@@ -127,12 +135,17 @@ mod tests {
     #[test]
     fn a_rule_holds_its_factor_of_the_peak_and_square_root_staffing() {
         let peaks = Peaks::of(LEAD, |window| if window < secs(300) { 25.0 } else { 100.0 });
+        let peaks = [peaks, Peaks::of(LEAD, |_| 16.0)];
         let index = (0..RULES).find(|index| {
             let rule = rule(*index, LEAD);
-            rule.factor == 1.0 && rule.beta == 1.0 && rule.hold == LEAD && rule.tail.is_none()
+            let plain = rule.tail.is_none() && !rule.smoothed;
+            rule.factor == 1.0 && rule.beta == 1.0 && rule.hold == LEAD && plain
         });
         assert_eq!(slots(index.unwrap(), &peaks), 25.0 + 5.0);
         // A tail of 0.4 of 100 is more than 25.
         assert_eq!(slots(index.unwrap() + 1, &peaks), 40.0 + libm::sqrt(40.0));
+        let smoothed = index.unwrap() + HOLDS.len() * TAILS.len();
+        assert!(rule(smoothed, LEAD).smoothed);
+        assert_eq!(slots(smoothed, &peaks), 16.0 + 4.0);
     }
 }
