@@ -28,7 +28,6 @@ else
     policies=all
     add "$traces/servegen_m_large_day0_resampled.csv.gz" 2
     add "$traces/servegen_m_large_day2_resampled.csv.gz" 2
-    add "$traces/rates/servegen_m_large_600s.csv" 0.08:96h-120h
 fi
 # shellcheck disable=SC2086 # the traces are words of their own
 "$preheat" compare $chosen "$@" --policies "$policies" --tune --html target/efficacy.html
