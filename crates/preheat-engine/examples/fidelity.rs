@@ -11,35 +11,24 @@ mod points;
 mod rows;
 #[path = "../tests/fidelity/serving.rs"]
 mod serving;
+#[path = "../tests/fidelity/tables.rs"]
+mod tables;
 
 use std::collections::BTreeMap;
 use std::error::Error;
 
 use errors::Errors;
 use points::{Kind, Point};
-use preheat_engine::EngineProfile;
+use preheat_engine::{EngineConfig, EngineProfile};
 use serving::{Begin, Served};
 
+/// The points of one shape, over profiles: their errors and the profiles' names.
+type ByShape = BTreeMap<(Kind, String), Vec<(f64, &'static str)>>;
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut by_shape = BTreeMap::new();
     println!("errors in % of the point, median / p90 / largest");
-    println!("| profile | decode | prompt | chunk | mixed |\n|---|---|---|---|---|");
-    for profile in EngineProfile::all() {
-        let points = points::of(profile)?;
-        if points.is_empty() {
-            continue;
-        }
-        let errors: Vec<(Point, f64)> = points.iter().map(|p| (*p, p.error(profile))).collect();
-        let cells = Kind::ALL.map(|kind| {
-            let of_kind = errors.iter().filter(|(p, _)| p.kind == kind).map(|(_, e)| *e);
-            in_percent(&Errors::new(of_kind))
-        });
-        println!("| {} | {} |", profile.name, cells.join(" | "));
-        for (point, error) in errors {
-            let shape = (point.kind, point.describe());
-            by_shape.entry(shape).or_insert_with(Vec::new).push((error, profile.name));
-        }
-    }
+    kernels("fitted to", &[tables::GRID, tables::DRAWN])?;
+    let by_shape = kernels("held out", &[tables::HELD_OUT])?;
     worst(by_shape);
     println!("\nserving in a closed loop");
     println!(
@@ -52,11 +41,36 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+fn kernels(what: &str, tables: &[&str]) -> Result<ByShape, Box<dyn Error>> {
+    let mut by_shape = ByShape::new();
+    println!("\n| {what} | points | decode | prompt | chunk | mixed |\n|---|---|---|---|---|---|");
+    for profile in EngineProfile::all() {
+        let mut points = Vec::new();
+        for table in tables {
+            points.extend(points::of(profile, table)?);
+        }
+        if points.is_empty() {
+            continue;
+        }
+        let errors: Vec<(Point, f64)> = points.iter().map(|p| (*p, p.error(profile))).collect();
+        let cells = Kind::ALL.map(|kind| {
+            let of_kind = errors.iter().filter(|(p, _)| p.kind == kind).map(|(_, e)| *e);
+            in_percent(&Errors::new(of_kind))
+        });
+        println!("| {} | {} | {} |", profile.name, points.len(), cells.join(" | "));
+        for (point, error) in errors {
+            let shape = (point.kind, point.describe());
+            by_shape.entry(shape).or_default().push((error, profile.name));
+        }
+    }
+    Ok(by_shape)
+}
+
 /// The shapes of steps on which the profiles are worst in the median.
-fn worst(by_shape: BTreeMap<(Kind, String), Vec<(f64, &str)>>) {
+fn worst(by_shape: ByShape) {
     /// Of each kind.
     const SHOWN: usize = 5;
-    println!("\nthe worst shapes, over all profiles");
+    println!("\nthe worst shapes held out, over all profiles");
     println!("| kind | shape | profiles | median % | largest % | of |\n|---|---|---|---|---|---|");
     for kind in Kind::ALL {
         let of_kind = by_shape.iter().filter(|((of, _), _)| *of == kind);
@@ -83,8 +97,9 @@ fn served(profile: &EngineProfile) -> Result<(), Box<dyn Error>> {
     let (mut fitting, mut between) = (0, 0);
     for row in serving::of(profile)? {
         let Served { prompt_tokens, output_tokens, concurrency, ttft_ms, tpot_ms } = row;
-        let (spread, together) =
-            (row.model(profile, Begin::Spread), row.model(profile, Begin::Together));
+        let config = EngineConfig::for_profile(profile);
+        let [spread, together] =
+            [Begin::Spread, Begin::Together].map(|begin| row.model(config, begin));
         let error = spread.tpot_ms / tpot_ms - 1.0;
         let fits = row.fits(profile);
         println!(

@@ -66,7 +66,7 @@ impl EngineConfig {
     /// The settings that stock vLLM 0.33 would choose for `profile`.
     pub const fn for_profile(profile: &EngineProfile) -> Self {
         Self {
-            profile: profile.step,
+            profile: profile.step.with_host(profile.host),
             max_num_seqs: profile.max_num_seqs,
             max_num_batched_tokens: profile.max_num_batched_tokens,
             kv_capacity_tokens: profile.kv_capacity_tokens,

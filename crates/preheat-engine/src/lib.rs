@@ -41,4 +41,4 @@ pub use startup::{
     CompileCache, ImageSource, StartupInputs, StartupOutcome, StartupPlan, StartupProfile,
     WeightsSource,
 };
-pub use step::{KNOT_TOKENS, StepLoad, StepProfile};
+pub use step::{HostTime, KNOT_TOKENS, StepLoad, StepProfile};

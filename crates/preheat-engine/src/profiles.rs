@@ -1,10 +1,13 @@
 //! Calibrated engine profiles: figures only. How they become steps is not known here.
 //!
 //! Origin of the step times: `aiconfigurator-core` 0.12.0 (NVIDIA, ai-dynamo/aiconfigurator),
-//! Apache-2.0, queried 2026-11-24 for vLLM (0.24.0 kernels on H100, H200 and L40S; 0.14.0 on
-//! A100), fitted by us as `t = g(P + D) + c·PX + e·KV + f·[P > 0]`. They are sums of measured
-//! kernels: host, tokenizer and HTTP time are not in them, and at tensor parallelism 4 they are
-//! 7–10 % short of measured serving (see [`StepProfile::with_overhead`]).
+//! Apache-2.0, queried for vLLM (0.24.0 kernels on H100, H200 and L40S; 0.14.0 on A100), fitted by
+//! `examples/fit`. They are sums of measured kernels: host, tokenizer and HTTP time are not in
+//! them.
+//!
+//! Origin of the host times: the same example, fitted to measured serving, which is there for
+//! [`HOST_QWEN3_TP2`] and [`HOST_LLAMA70_TP4`]. Replicas of one GPU have none: Llama-3.1-70B on one
+//! H200 was measured no slower than its kernels, and for smaller models nothing was measured.
 //!
 //! Origin of the rest: weights and KV bytes from the published model shapes; KV capacity at vLLM
 //! 0.33's memory utilisation of 0.92 with 3 GiB per GPU assumed for what is not KV (a real replica
@@ -12,7 +15,7 @@
 
 use preheat_core::Concurrency;
 
-use crate::step::StepProfile;
+use crate::step::{HostTime, StepProfile};
 
 /// One model on one accelerator shape.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,8 +36,10 @@ pub struct EngineProfile {
     pub max_num_batched_tokens: u32,
     /// Context of the model as published.
     pub max_model_len: u32,
-    /// Step times.
+    /// Step times: of kernels alone.
     pub step: StepProfile,
+    /// What the host adds to them where the engine is served.
+    pub host: HostTime,
     /// Which fit the step times are, and what is special about it.
     pub origin: &'static str,
 }
@@ -61,6 +66,11 @@ const QWEN3_CONTEXT: u32 = 40_960;
 /// Positions in Llama 3.1's published configuration.
 const LLAMA31_CONTEXT: u32 = 131_072;
 
+/// Of Qwen3-32B in BF16 on two H100s.
+const HOST_QWEN3_TP2: HostTime = HostTime::from_ms(0.304392, 0.0467576);
+/// Of Llama-3.1-70B in FP8 on four H100s; in BF16 it is assumed to be the same.
+const HOST_LLAMA70_TP4: HostTime = HostTime::from_ms(0.497846, 0.0114127);
+
 const fn slots(count: u32) -> Concurrency {
     match Concurrency::new(count) {
         Some(slots) => slots,
@@ -81,11 +91,14 @@ static PROFILES: [EngineProfile; 16] = [
         max_model_len: QWEN3_CONTEXT,
         step: StepProfile::from_table_ms(
             [
-                22.4455, 22.3841, 23.0033, 29.6349, 29.5178, 31.4865, 33.5751, 33.4821,
-                46.3701, 44.7374, 67.5307, 125.69, 156.852, 239.613, 461.608, 964.687,
+                22.4737, 22.601, 23.0352, 27.2327, 29.6823, 30.0715, 31.7107, 35.941,
+                33.4828, 33.159, 44.6443, 45.2943, 43.8216, 54.8342, 55.2152, 66.9171,
+                73.906, 105.008, 125.023, 137.245, 145.976, 239.07, 246.59, 460.85,
+                962.115,
             ],
-            3.2634e-06, 8.59137e-05, 1.79953,
+            3.3018e-6, 8.46374e-5, 1.75274,
         ),
+        host: HostTime::NONE,
         origin: "qwen3-32b-fp8block-kvbf16-h100-tp1 (BF16 KV, as stock vLLM keeps it)",
     },
     EngineProfile {
@@ -99,11 +112,14 @@ static PROFILES: [EngineProfile; 16] = [
         max_model_len: QWEN3_CONTEXT,
         step: StepProfile::from_table_ms(
             [
-                20.277, 20.8543, 20.7849, 27.3968, 27.2404, 27.8745, 31.4301, 31.4329,
-                44.9733, 44.7279, 65.9591, 123.918, 151.413, 230.666, 452.48, 970.925,
+                20.2344, 20.7748, 20.7221, 21.1841, 27.3138, 27.5945, 28.1088, 33.2507,
+                31.7483, 30.9465, 41.2117, 43.0981, 42.9764, 51.5932, 52.9799, 65.1742,
+                72.1603, 103.547, 122.849, 132.31, 144.193, 231.37, 247.256, 451.805,
+                968.882,
             ],
-            3.16561e-06, 6.2743e-05, 1.56825,
+            3.17809e-6, 6.22664e-5, 1.72955,
         ),
+        host: HostTime::NONE,
         origin: "qwen3-32b-fp8block-kvbf16-h200-tp1 (BF16 KV, as stock vLLM keeps it)",
     },
     EngineProfile {
@@ -117,11 +133,14 @@ static PROFILES: [EngineProfile; 16] = [
         max_model_len: QWEN3_CONTEXT,
         step: StepProfile::from_table_ms(
             [
-                22.5439, 22.4503, 23.1414, 29.8225, 29.8436, 31.9922, 34.4877, 34.2054,
-                48.543, 47.9944, 69.1764, 128.623, 160.128, 243.773, 472.775, 977.782,
+                22.6996, 22.486, 23.1184, 27.3483, 29.8355, 30.222, 32.1699, 36.2201,
+                34.3586, 33.5966, 45.1668, 46.033, 44.5905, 55.4336, 56.1665, 68.4647,
+                75.5146, 106.981, 127.676, 139.404, 147.83, 243.136, 249.957, 469.304,
+                973.383,
             ],
-            3.16922e-06, 4.89501e-05, 1.56522,
+            3.22274e-6, 4.86472e-5, 1.62682,
         ),
+        host: HostTime::NONE,
         origin: "qwen3-32b-fp8block-h100-tp1 (FP8 KV)",
     },
     EngineProfile {
@@ -135,11 +154,14 @@ static PROFILES: [EngineProfile; 16] = [
         max_model_len: QWEN3_CONTEXT,
         step: StepProfile::from_table_ms(
             [
-                20.3748, 20.9, 20.8245, 27.5839, 27.52, 28.4047, 32.4516, 32.1012,
-                46.9228, 47.9682, 67.5865, 126.546, 158.658, 233.267, 462.619, 980.832,
+                20.372, 20.7685, 20.6901, 21.1986, 27.4613, 27.8761, 28.4595, 33.9625,
+                32.4224, 31.3205, 41.6741, 43.967, 43.7145, 52.2373, 54.0036, 66.6522,
+                73.8413, 104.751, 125.322, 135.323, 147.044, 232.936, 244.695, 458.714,
+                977.58,
             ],
-            3.19309e-06, 4.38385e-05, 1.37167,
+            3.24382e-6, 4.42373e-5, 1.65756,
         ),
+        host: HostTime::NONE,
         origin: "qwen3-32b-fp8block-h200-tp1 (FP8 KV)",
     },
     EngineProfile {
@@ -153,12 +175,15 @@ static PROFILES: [EngineProfile; 16] = [
         max_model_len: QWEN3_CONTEXT,
         step: StepProfile::from_table_ms(
             [
-                14.1287, 14.7606, 15.3088, 15.998, 16.3693, 18.218, 24.2322, 22.997,
-                40.8251, 34.8038, 63.2194, 120.739, 184.024, 245.216, 469.157, 1009.29,
+                13.9789, 14.8504, 15.214, 16.6666, 15.83, 16.5776, 18.2591, 27.3917,
+                23.8123, 22.4339, 40.3952, 38.3666, 33.8963, 59.8791, 48.0385, 62.5196,
+                85.9825, 111.904, 119.736, 153.781, 160.658, 244.302, 297.995, 467.089,
+                1006.1,
             ],
-            3.17869e-06, 4.82017e-05, 1.39354,
+            3.21306e-6, 4.82702e-5, 1.62942,
         ),
-        origin: "qwen3-32b-fp8tensor-h100-tp1 (FP8 KV; mixed steps off by up to 28 %)",
+        host: HostTime::NONE,
+        origin: "qwen3-32b-fp8tensor-h100-tp1 (FP8 KV)",
     },
     EngineProfile {
         name: "qwen3-32b-fp8tensor-kvfp8-h200",
@@ -171,12 +196,15 @@ static PROFILES: [EngineProfile; 16] = [
         max_model_len: QWEN3_CONTEXT,
         step: StepProfile::from_table_ms(
             [
-                11.4213, 11.3976, 11.7503, 14.1839, 12.9349, 15.0824, 22.8731, 20.1251,
-                43.1255, 31.7078, 55.223, 105.833, 171.473, 214.406, 411.989, 872.874,
+                11.4666, 11.2895, 11.639, 15.6399, 14.0401, 13.3674, 15.0735, 26.4293,
+                22.1256, 19.6525, 47.5647, 40.4185, 30.8442, 56.0162, 43.0092, 54.668,
+                82.0318, 102.544, 104.989, 141.11, 147.572, 213.584, 268.225, 409.76,
+                871.307,
             ],
-            3.20446e-06, 4.3651e-05, 1.31382,
+            3.2399e-6, 4.39667e-5, 1.52902,
         ),
-        origin: "qwen3-32b-fp8tensor-h200-tp1 (FP8 KV; mixed steps off by up to 35 %)",
+        host: HostTime::NONE,
+        origin: "qwen3-32b-fp8tensor-h200-tp1 (FP8 KV)",
     },
     EngineProfile {
         name: "qwen3-32b-bf16-h100-tp2",
@@ -189,11 +217,14 @@ static PROFILES: [EngineProfile; 16] = [
         max_model_len: QWEN3_CONTEXT,
         step: StepProfile::from_table_ms(
             [
-                13.42, 13.674, 14.7754, 14.597, 15.7825, 16.4778, 17.8343, 19.5957,
-                24.3814, 28.6865, 53.5682, 103.091, 116.628, 210.336, 425.402, 843.512,
+                13.3812, 13.7533, 14.7062, 14.764, 14.5131, 15.7507, 16.5536, 18.0283,
+                17.9737, 19.5855, 19.5607, 24.1857, 27.8786, 30.0018, 41.4066, 52.9163,
+                61.8203, 77.7839, 102.688, 103.978, 118.678, 210.07, 211.218, 425.097,
+                841.106,
             ],
-            1.53997e-06, 4.27502e-05, 1.8943,
+            1.55227e-6, 4.24739e-5, 1.96819,
         ),
+        host: HOST_QWEN3_TP2,
         origin: "qwen3-32b-bf16-h100-tp2",
     },
     EngineProfile {
@@ -207,11 +238,14 @@ static PROFILES: [EngineProfile; 16] = [
         max_model_len: LLAMA31_CONTEXT,
         step: StepProfile::from_table_ms(
             [
-                6.27931, 6.49742, 6.79803, 6.86861, 7.11006, 7.37207, 8.52601, 8.6747,
-                11.4578, 12.0701, 21.9743, 42.2808, 46.6509, 84.2424, 175.026, 343.056,
+                6.28555, 6.54707, 6.80581, 6.79058, 6.84814, 7.12867, 7.48468, 8.00535,
+                8.57626, 8.63572, 9.42833, 11.0774, 11.8947, 12.9557, 16.7311, 21.8099,
+                22.494, 32.2634, 42.1146, 42.9054, 48.0049, 84.2967, 85.8907, 174.649,
+                342.004,
             ],
-            7.56558e-07, 4.22991e-05, 0.0,
+            7.57576e-7, 4.17776e-5, 0.0,
         ),
+        host: HostTime::NONE,
         origin: "llama3.1-8b-bf16-h100-tp1",
     },
     EngineProfile {
@@ -225,11 +259,14 @@ static PROFILES: [EngineProfile; 16] = [
         max_model_len: LLAMA31_CONTEXT,
         step: StepProfile::from_table_ms(
             [
-                4.39916, 4.52065, 4.50423, 4.77658, 4.83904, 5.39708, 7.215, 6.82275,
-                10.8787, 9.39839, 16.8602, 32.7405, 56.8576, 63.7618, 120.337, 246.777,
+                4.38069, 4.52215, 4.52345, 5.0472, 4.7759, 5.13269, 5.60456, 7.95983,
+                7.37366, 6.82827, 10.9962, 10.5866, 9.30458, 16.3761, 14.1281, 16.7163,
+                22.0634, 30.4919, 32.5526, 41.0633, 41.9232, 63.724, 70.1894, 120.003,
+                245.572,
             ],
-            7.56794e-07, 4.33306e-05, 0.0,
+            7.62846e-7, 4.19045e-5, 0.0,
         ),
+        host: HostTime::NONE,
         origin: "llama3.1-8b-fp8-h100-tp1",
     },
     EngineProfile {
@@ -243,11 +280,14 @@ static PROFILES: [EngineProfile; 16] = [
         max_model_len: LLAMA31_CONTEXT,
         step: StepProfile::from_table_ms(
             [
-                3.70586, 3.77748, 3.76079, 4.3069, 4.08941, 4.74371, 6.75144, 6.30061,
-                11.2572, 8.63677, 14.7157, 27.9484, 45.0675, 54.6497, 105.4, 211.165,
+                3.7121, 3.75792, 3.76487, 4.73723, 4.30107, 4.37343, 4.92955, 7.6045,
+                6.8975, 6.31794, 12.0984, 10.8175, 8.53948, 15.5623, 12.87, 14.6085,
+                21.758, 27.3666, 27.8201, 37.4649, 39.2605, 54.5866, 62.6609, 104.795,
+                210.295,
             ],
-            7.68024e-07, 3.17586e-05, 0.0,
+            7.73803e-7, 3.07678e-5, 0.0,
         ),
+        host: HostTime::NONE,
         origin: "llama3.1-8b-fp8-h200-tp1",
     },
     EngineProfile {
@@ -261,11 +301,14 @@ static PROFILES: [EngineProfile; 16] = [
         max_model_len: LLAMA31_CONTEXT,
         step: StepProfile::from_table_ms(
             [
-                22.0828, 22.5265, 22.563, 24.5582, 24.6911, 26.5544, 28.7549, 29.8907,
-                35.3179, 38.0896, 68.9685, 136.954, 152.042, 288.334, 607.9, 1247.77,
+                21.9561, 22.7565, 22.873, 24.3862, 24.8054, 25.1889, 27.0055, 27.8898,
+                28.7157, 29.946, 31.4936, 34.847, 37.8679, 46.5627, 57.0985, 68.831,
+                78.8687, 109.786, 137.429, 137.024, 164.131, 288.202, 280.667, 607.657,
+                1245.29,
             ],
-            2.77115e-06, 0.000199104, 0.296198,
+            2.79197e-6, 0.00019173, 0.0215742,
         ),
+        host: HostTime::NONE,
         origin: "llama3.1-8b-bf16-l40s-tp1",
     },
     EngineProfile {
@@ -279,11 +322,14 @@ static PROFILES: [EngineProfile; 16] = [
         max_model_len: LLAMA31_CONTEXT,
         step: StepProfile::from_table_ms(
             [
-                13.5935, 13.5167, 13.5626, 14.1249, 14.4452, 16.1361, 17.5263, 18.6691,
-                24.1072, 26.5605, 50.5126, 98.136, 105.31, 196.536, 407.102, 815.652,
+                13.6011, 13.5303, 13.707, 14.6724, 14.2551, 14.7861, 16.3614, 16.4759,
+                17.8928, 18.6469, 20.301, 23.4999, 26.3562, 35.0886, 41.8315, 50.4474,
+                54.7117, 77.7186, 98.1015, 102.548, 110.873, 196.467, 196.603, 407.337,
+                813.037,
             ],
-            2.77228e-06, 0.000200097, 0.345882,
+            2.79207e-6, 0.000192414, 0.210233,
         ),
+        host: HostTime::NONE,
         origin: "llama3.1-8b-fp8-l40s-tp1",
     },
     EngineProfile {
@@ -297,11 +343,14 @@ static PROFILES: [EngineProfile; 16] = [
         max_model_len: LLAMA31_CONTEXT,
         step: StepProfile::from_table_ms(
             [
-                11.7299, 11.8219, 11.9556, 12.3207, 12.3614, 14.5041, 22.4655, 22.5965,
-                27.0209, 35.9155, 63.3409, 119.348, 134.78, 234.759, 464.091, 929.429,
+                11.7477, 11.8553, 11.9699, 12.2517, 12.4081, 12.5579, 14.6513, 19.7581,
+                22.5733, 22.4114, 23.1234, 26.529, 35.6123, 36.4183, 49.1742, 63.0817,
+                63.6007, 91.3482, 119.183, 119.797, 133.941, 234.46, 234.666, 463.559,
+                927.18,
             ],
-            2.8927e-06, 8.15774e-05, 0.0,
+            2.91111e-6, 8.24628e-5, 0.0,
         ),
+        host: HostTime::NONE,
         origin: "llama3.1-8b-bf16-a100-tp1",
     },
     EngineProfile {
@@ -315,11 +364,14 @@ static PROFILES: [EngineProfile; 16] = [
         max_model_len: LLAMA31_CONTEXT,
         step: StepProfile::from_table_ms(
             [
-                14.9651, 15.7439, 15.9525, 16.3237, 17.04, 18.9978, 21.545, 23.4851,
-                31.1372, 37.1898, 66.907, 129.144, 154.675, 256.986, 547.805, 1012.83,
+                14.94, 15.862, 15.7849, 15.5081, 16.4084, 17.2168, 19.1092, 20.3441,
+                21.7499, 23.245, 24.4913, 30.8916, 36.361, 38.6612, 52.0062, 65.8562,
+                68.3066, 101.394, 127.868, 134.292, 148.292, 256.818, 253.645, 545.581,
+                1009.31,
             ],
-            9.22679e-07, 2.74598e-05, 0.389279,
+            9.37602e-7, 2.70257e-5, 0.718215,
         ),
+        host: HOST_LLAMA70_TP4,
         origin: "llama3.1-70b-bf16-h100-tp4",
     },
     EngineProfile {
@@ -333,11 +385,14 @@ static PROFILES: [EngineProfile; 16] = [
         max_model_len: LLAMA31_CONTEXT,
         step: StepProfile::from_table_ms(
             [
-                10.8947, 10.7393, 10.9687, 12.3165, 12.6865, 14.964, 19.3819, 20.0268,
-                31.9868, 30.6886, 56.9597, 109.655, 146.386, 206.002, 369.344, 777.498,
+                10.9306, 10.7876, 11.0149, 11.8418, 12.1851, 12.9512, 15.0859, 20.5133,
+                19.498, 19.7366, 32.3942, 31.7345, 29.942, 46.349, 43.9076, 55.9602,
+                70.6477, 94.4696, 108.502, 126.125, 136.408, 205.28, 232.984, 367.806,
+                774.283,
             ],
-            9.30779e-07, 2.74845e-05, 0.283842,
+            9.45736e-7, 2.70482e-5, 0.748568,
         ),
+        host: HOST_LLAMA70_TP4,
         origin: "llama3.1-70b-fp8-h100-tp4",
     },
     EngineProfile {
@@ -351,11 +406,14 @@ static PROFILES: [EngineProfile; 16] = [
         max_model_len: QWEN3_CONTEXT,
         step: StepProfile::from_table_ms(
             [
-                22.4455, 22.3841, 23.0033, 29.6349, 29.5178, 31.4865, 33.5751, 33.4821,
-                46.3701, 44.7374, 67.5307, 125.69, 156.852, 239.613, 461.608, 964.687,
+                22.4737, 22.601, 23.0352, 27.2327, 29.6823, 30.0715, 31.7107, 35.941,
+                33.4828, 33.159, 44.6443, 45.2943, 43.8216, 54.8342, 55.2152, 66.9171,
+                73.906, 105.008, 125.023, 137.245, 145.976, 239.07, 246.59, 460.85,
+                962.115,
             ],
-            3.2634e-06, 8.59137e-05, 1.79953,
+            3.3018e-6, 8.46374e-5, 1.75274,
         ),
+        host: HostTime::NONE,
         origin: "derived, not calibrated: qwen3-32b-fp8block-kvbf16-h100-tp1 unscaled, \
                  with 27 GB of weights",
     },

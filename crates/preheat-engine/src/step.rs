@@ -7,16 +7,68 @@ use std::time::Duration;
 
 use crate::fine::FEMTOS_PER_NANO;
 
-/// Tokens in a step at which the profiles state a time.
-pub const KNOT_TOKENS: [u32; 16] =
-    [1, 8, 16, 32, 64, 128, 192, 256, 384, 512, 1024, 2048, 2304, 4096, 8192, 16384];
+/// Tokens in a step at which the profiles state a time. Kernels jump just past powers of two, so
+/// there is a knot on either side where a jump is large: under per-tensor FP8 a step of 257 tokens
+/// takes 1.7 times as long as one of 256.
+pub const KNOT_TOKENS: [u32; 25] = [
+    1, 8, 16, 17, 32, 64, 128, 129, 192, 256, 257, 384, 512, 513, 768, 1024, 1025, 1536, 2048,
+    2049, 2304, 4096, 4097, 8192, 16384,
+];
+/// As many.
+const KNOTS: usize = KNOT_TOKENS.len();
+
+/// By the bits of (tokens − 1): where to begin the search for the first knot of so many tokens. For
+/// 200 tokens: 199 has 8 bits, as have 128 to 255, so it begins at the knot of 129.
+const KNOT_FROM: [u8; 33] = {
+    let mut from = [0; 33];
+    let mut bits = 0;
+    while bits < from.len() {
+        let lowest = if bits == 0 { 1 } else { (1_u64 << (bits - 1)) + 1 };
+        let mut knot = 1;
+        while knot < KNOTS - 1 && lowest > KNOT_TOKENS[knot] as u64 {
+            knot += 1;
+        }
+        from[bits] = knot as u8;
+        bits += 1;
+    }
+    from
+};
 
 /// Femtoseconds in a millisecond.
 const FEMTOS_PER_MILLI: f64 = 1e12;
 
+/// What the host of a served engine adds to each step: scheduling, inputs, sampling, output and,
+/// over several GPUs, keeping workers in step. Sums of kernels have none of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostTime {
+    /// Of a step, in fs.
+    per_step: u64,
+    /// Of each sequence in it, in fs.
+    per_seq: u64,
+}
+
+impl HostTime {
+    /// None: it is hidden behind the kernels, or not known.
+    pub const NONE: Self = Self { per_step: 0, per_seq: 0 };
+
+    /// From ms per step and per sequence in it.
+    ///
+    /// # Panics
+    /// When a figure is negative, NaN, or over an hour.
+    pub const fn from_ms(per_step: f64, per_seq: f64) -> Self {
+        Self { per_step: femtos(per_step), per_seq: femtos(per_seq) }
+    }
+
+    const fn femtos(&self, seqs: u32) -> u64 {
+        self.per_step.saturating_add(self.per_seq.saturating_mul(seqs as u64))
+    }
+}
+
 /// What one step computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StepLoad {
+    /// Sequences in prefill.
+    pub prefill_seqs: u32,
     /// New prefill tokens, over all sequences in prefill.
     pub prefill_tokens: u32,
     /// Twice the pairs of (new token, token it attends to) in prefill: the sum over its sequences
@@ -32,6 +84,7 @@ impl StepLoad {
     /// Adds a chunk of `new` prefill tokens behind `cached` computed ones.
     #[must_use]
     pub const fn with_prefill(mut self, cached: u32, new: u32) -> Self {
+        self.prefill_seqs += 1;
         self.prefill_tokens += new;
         self.prefill_attention_twice += new as u64 * (2 * cached as u64 + new as u64);
         self
@@ -41,30 +94,40 @@ impl StepLoad {
     pub const fn tokens(&self) -> u32 {
         self.prefill_tokens + self.decode_seqs
     }
+
+    /// Sequences in the step.
+    pub const fn seqs(&self) -> u32 {
+        self.prefill_seqs + self.decode_seqs
+    }
 }
 
 /// Step time of one model on one accelerator shape:
-/// `t = g(P + D) + c · PX + e · KV + f · [P > 0]`, with g piecewise linear over [`KNOT_TOKENS`].
+/// `t = g(P + D) + c · PX + e · KV + f · [P > 0] + host`, with g piecewise linear over
+/// [`KNOT_TOKENS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepProfile {
     /// g at the knots, in fs.
-    knots: [u64; 16],
+    knots: [u64; KNOTS],
+    /// How g rises to each knot from the one before, in fs per token; kept because a division would
+    /// be most of a step's cost.
+    slopes: [i64; KNOTS],
     /// c / 2, in fs per pair counted twice.
     per_attention_half: u64,
     /// e, in fs per context token.
     per_context: u64,
     /// f, in fs.
     if_prefill: u64,
+    host: HostTime,
 }
 
 impl StepProfile {
-    /// From the coefficients as `fits_table.csv` states them: g in ms at each knot, c in ms per
-    /// new token × token attended to, e in ms per context token read by a decode, f in ms.
+    /// From the coefficients as `examples/fit` prints them: g in ms at each knot, c in ms per new
+    /// token × token attended to, e in ms per context token read by a decode, f in ms. No host time.
     ///
     /// # Panics
     /// When g is not positive, or another coefficient is negative, NaN, or over an hour.
-    pub const fn from_table_ms(g: [f64; 16], c: f64, e: f64, f: f64) -> Self {
-        let mut knots = [0; 16];
+    pub const fn from_table_ms(g: [f64; KNOTS], c: f64, e: f64, f: f64) -> Self {
+        let mut knots = [0; KNOTS];
         let mut i = 0;
         while i < knots.len() {
             knots[i] = femtos(g[i]);
@@ -73,22 +136,18 @@ impl StepProfile {
         }
         Self {
             knots,
+            slopes: slopes(&knots),
             per_attention_half: femtos(c / 2.0),
             per_context: femtos(e),
             if_prefill: femtos(f),
+            host: HostTime::NONE,
         }
     }
 
-    /// The same engine with `overhead` more in every step, for host and all-reduce time that
-    /// kernel tables miss. At tensor parallelism 4 to 8 measured serving was 0.5–1.5 ms slower a
-    /// step than the profiles.
+    /// The same engine as it is served by such a host.
     #[must_use]
-    pub fn with_overhead(mut self, overhead: Duration) -> Self {
-        let nanos = u64::try_from(overhead.as_nanos()).unwrap_or(u64::MAX);
-        let femtos = nanos.saturating_mul(FEMTOS_PER_NANO);
-        for knot in &mut self.knots {
-            *knot = knot.saturating_add(femtos).min(FEMTOS_MAX);
-        }
+    pub const fn with_host(mut self, host: HostTime) -> Self {
+        self.host = host;
         self
     }
 
@@ -103,9 +162,12 @@ impl StepProfile {
         for knot in &mut self.knots {
             *knot = scale(*knot).max(1);
         }
+        self.slopes = slopes(&self.knots);
         self.per_attention_half = scale(self.per_attention_half);
         self.per_context = scale(self.per_context);
         self.if_prefill = scale(self.if_prefill);
+        self.host.per_step = scale(self.host.per_step);
+        self.host.per_seq = scale(self.host.per_seq);
         Some(self)
     }
 
@@ -123,6 +185,12 @@ impl StepProfile {
             .saturating_add(attention)
             .saturating_add(context)
             .saturating_add(prefill)
+            .saturating_add(self.host_femtos(load.seqs()))
+    }
+
+    /// What of a step with `seqs` sequences is the host's, in femtoseconds.
+    pub const fn host_femtos(&self, seqs: u32) -> u64 {
+        self.host.femtos(seqs)
     }
 
     /// By how much a decode step of `decode_seqs` sequences is longer than the one before it:
@@ -133,21 +201,35 @@ impl StepProfile {
 
     /// g at `tokens`; beyond the last knot the last slope goes on.
     const fn token_femtos(&self, tokens: u32) -> u64 {
-        let mut right = 1;
-        while right < KNOT_TOKENS.len() - 1 && tokens > KNOT_TOKENS[right] {
+        let mut right =
+            KNOT_FROM[(u32::BITS - tokens.saturating_sub(1).leading_zeros()) as usize] as usize;
+        while right < KNOTS - 1 && tokens > KNOT_TOKENS[right] {
             right += 1;
         }
-        let (x0, x1) = (KNOT_TOKENS[right - 1], KNOT_TOKENS[right]);
-        let (y0, y1) = (self.knots[right - 1], self.knots[right]);
-        let (run, span) = (tokens.saturating_sub(x0) as u64, (x1 - x0) as u64);
+        let run = tokens.saturating_sub(KNOT_TOKENS[right - 1]) as u64;
+        let (from, slope) = (self.knots[right - 1], self.slopes[right]);
+        let change = slope.unsigned_abs().saturating_mul(run);
         // The fits are of noisy points, so a segment may fall.
-        if y1 >= y0 {
-            y0.saturating_add((y1 - y0).saturating_mul(run) / span)
+        if slope >= 0 {
+            from.saturating_add(change)
         } else {
-            let fall = (y0 - y1).saturating_mul(run) / span;
-            if fall < y0 - y1 { y0 - fall } else { y1 }
+            let fallen = from.saturating_sub(change);
+            let lowest = self.knots[right];
+            if fallen > lowest { fallen } else { lowest }
         }
     }
+}
+
+/// Slopes between knots, toward zero: off by less than a femtosecond per token.
+const fn slopes(knots: &[u64; KNOTS]) -> [i64; KNOTS] {
+    let mut slopes = [0; KNOTS];
+    let mut i = 1;
+    while i < KNOTS {
+        let rise = knots[i] as i64 - knots[i - 1] as i64;
+        slopes[i] = rise / (KNOT_TOKENS[i] - KNOT_TOKENS[i - 1]) as i64;
+        i += 1;
+    }
+    slopes
 }
 
 /// An hour: above any step, and low enough that the sums of a step don't overflow.
@@ -164,9 +246,12 @@ const fn femtos(millis: f64) -> u64 {
 mod tests {
     use super::*;
 
+    /// Slopes are whole femtoseconds per token, and steps have up to 24,576 tokens here.
+    const CLOSE_US: f64 = 2e-5;
+
     /// g rises by 1 ms per knot from 1 ms; c = 2 ns, e = 100 ns, f = 0.5 ms.
     fn profile() -> StepProfile {
-        let mut g = [0.0; 16];
+        let mut g = [0.0; KNOTS];
         for (i, knot) in g.iter_mut().enumerate() {
             *knot = 1.0 + i as f64;
         }
@@ -176,7 +261,7 @@ mod tests {
     #[track_caller]
     fn check(load: StepLoad, expected_us: f64) {
         let got = profile().step_femtos(&load) as f64 / 1e9;
-        assert!((got - expected_us).abs() < 1e-6, "{got} us, expected {expected_us} us");
+        assert!((got - expected_us).abs() < CLOSE_US, "{got} us, expected {expected_us} us");
     }
 
     #[test]
@@ -188,6 +273,7 @@ mod tests {
         };
         check(decodes(1, 0), 1_000.0);
         check(decodes(12, 0), 2_500.0);
+        check(decodes(257, 0), 11_000.0);
         check(decodes(8, 1_000), 2_000.0 + 100.0);
         check(StepLoad::default().with_prefill(0, 8), 2_000.0 + 500.0 + 0.064);
         check(decodes(8, 10).with_prefill(100, 8), 3_000.0 + 500.0 + 1.664 + 1.0);
@@ -195,13 +281,13 @@ mod tests {
 
     #[test]
     fn the_last_slope_goes_on() {
-        check(StepLoad { decode_seqs: 24_576, ..StepLoad::default() }, 17_000.0);
+        check(StepLoad { decode_seqs: 24_576, ..StepLoad::default() }, 26_000.0);
     }
 
     #[test]
     fn a_falling_segment_stays_positive() {
-        let mut g = [5.0; 16];
-        g[15] = 1.0;
+        let mut g = [5.0; KNOTS];
+        g[KNOTS - 1] = 1.0;
         let profile = StepProfile::from_table_ms(g, 0.0, 0.0, 0.0);
         let at = |decode_seqs| profile.token_femtos(decode_seqs) / 1_000_000_000;
         assert_eq!(at(8192), 5_000);
@@ -217,7 +303,33 @@ mod tests {
         assert_eq!(doubled, Some(2 * profile().step_femtos(&load)));
         assert_eq!(profile().scaled(f64::NAN), None);
         assert_eq!(profile().scaled(0.0), None);
-        let slower = profile().with_overhead(Duration::from_micros(7)).step_femtos(&load);
-        assert_eq!(slower - profile().step_femtos(&load), 7_000_000_000);
+    }
+    #[test]
+    fn the_host_takes_its_time_per_step_and_per_sequence() {
+        let decodes = StepLoad { decode_seqs: 8, decode_context: 1_000, ..StepLoad::default() };
+        let mixed = decodes.with_prefill(0, 512).with_prefill(100, 16);
+        let served = profile().with_host(HostTime::from_ms(0.5, 0.02));
+        for (load, expected_us) in [(decodes, 660), (mixed, 700)] {
+            let host = served.step_femtos(&load) - profile().step_femtos(&load);
+            assert_eq!(host, expected_us * 1_000_000_000);
+            assert_eq!(host, served.host_femtos(load.seqs()));
+        }
+        let doubled = served.scaled(2.0).map(|p| p.host_femtos(8));
+        assert_eq!(doubled, Some(2 * served.host_femtos(8)));
+    }
+
+    #[test]
+    fn every_number_of_tokens_lies_between_its_knots() {
+        const MILLI_FEMTOS: u64 = 1_000_000_000_000;
+        for tokens in (0..20_000).chain([1_000_000]) {
+            let right = (1..KNOTS - 1).find(|knot| tokens <= KNOT_TOKENS[*knot]);
+            let right = right.unwrap_or(KNOTS - 1);
+            let left_tokens = KNOT_TOKENS[right - 1];
+            let run = u64::from(tokens.saturating_sub(left_tokens)) * MILLI_FEMTOS;
+            let exact =
+                right as u64 * MILLI_FEMTOS + run / u64::from(KNOT_TOKENS[right] - left_tokens);
+            let got = profile().token_femtos(tokens);
+            assert!(got <= exact && exact - got <= u64::from(tokens), "{got}, not {exact}");
+        }
     }
 }

@@ -52,10 +52,12 @@ pub(crate) fn config() -> impl Strategy<Value = EngineConfig> {
         "llama3.1-8b-bf16-h100",
         "llama3.1-8b-bf16-a100",
         "llama3.1-8b-fp8-h200",
+        // With host time per sequence.
+        "llama3.1-70b-fp8-h100-tp4",
     ]);
     (profiles, 1_u32..12, 0_u32..80, 0_u64..600, 1_u32..24, any::<bool>()).prop_map(
         |(name, seqs, budget_more, kv_more, block_size, async_scheduling)| EngineConfig {
-            profile: profile(name).step,
+            profile: EngineConfig::for_profile(profile(name)).profile,
             max_num_seqs: Concurrency::new(seqs).unwrap(),
             max_num_batched_tokens: seqs + budget_more,
             kv_capacity_tokens: u64::from(TOKENS_MAX + block_size) + kv_more,

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use preheat_core::{Concurrency, Instant};
 use preheat_engine::{
-    ConfigError, Engine, EngineConfig, EngineEvent, EngineRequest, EventDetail, RequestId,
-    StepLoad, StepProfile, Stepping, SubmitError,
+    ConfigError, Engine, EngineConfig, EngineEvent, EngineRequest, EventDetail, KNOT_TOKENS,
+    RequestId, StepLoad, StepProfile, Stepping, SubmitError,
 };
 
 use crate::common::{advance_all, millis, profile, small_config};
 
 /// Four slots, 64 tokens a step, 32 blocks of 16, 10 ms a step, no async scheduling.
 fn config() -> EngineConfig {
-    let ten_millis = StepProfile::from_table_ms([10.0; 16], 0.0, 0.0, 0.0);
+    let ten_millis = StepProfile::from_table_ms([10.0; KNOT_TOKENS.len()], 0.0, 0.0, 0.0);
     EngineConfig { profile: ten_millis, ..small_config() }
 }
 

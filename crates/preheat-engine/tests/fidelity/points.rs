@@ -1,5 +1,6 @@
 //! Step times that were not computed here, and what the engine model makes of the same steps.
-//! Shared by the tests beside it and by `examples/fidelity.rs`.
+//! Shared by the tests beside it and by the examples.
+//! Host time is left out of both.
 //!
 //! **Invariant:** what the engine can be brought into by requests alone is timed on a running
 //! [`Engine`]; only what it can't (a cached prefix, a chosen mix) is asked of its [`StepLoad`].
@@ -40,7 +41,7 @@ impl Kind {
     }
 }
 
-/// One point of `step_points.csv`.
+/// One row of a table of points.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Point {
     pub(crate) kind: Kind,
@@ -55,10 +56,10 @@ pub(crate) struct Point {
     pub(crate) ms: f64,
 }
 
-/// The points of a profile; none of one that is derived from another.
-pub(crate) fn of(profile: &EngineProfile) -> Result<Vec<Point>, RowError> {
+/// The points of a profile in a table; none of one that is derived from another.
+pub(crate) fn of(profile: &EngineProfile, table: &str) -> Result<Vec<Point>, RowError> {
     let name = profile.origin.split(' ').next().unwrap_or_default();
-    rows::of(include_str!("../data/step_points.csv"), name)?.iter().map(Point::read).collect()
+    rows::of(table, name)?.iter().map(Point::read).collect()
 }
 
 impl Point {
@@ -130,6 +131,7 @@ fn step_of_engine(
         max_num_batched_tokens: TOKENS_MAX,
         kv_capacity_tokens: TOKENS_MAX.into(),
         max_model_len: TOKENS_MAX,
+        profile: profile.step,
         ..EngineConfig::for_profile(profile)
     })
     .with_detail(EventDetail::Requests);

@@ -1,6 +1,6 @@
 //! vLLM under a closed loop of clients, as it was measured, and the engine model under the same.
 //!
-//! **Invariant:** nothing of these rows went into any fit.
+//! **Invariant:** nothing but [`preheat_engine::HostTime`] is fitted to these rows.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -70,11 +70,10 @@ impl Served {
         u64::from(self.concurrency) * tokens <= profile.kv_capacity_tokens
     }
 
-    /// The same loop on an engine with stock settings.
-    pub(crate) fn model(&self, profile: &EngineProfile, begin: Begin) -> Modelled {
+    /// The same loop on an engine as it is configured.
+    pub(crate) fn model(&self, config: EngineConfig, begin: Begin) -> Modelled {
         let clients = u64::from(self.concurrency);
         let (skipped, wanted) = (clients * WARM_UP_ROUNDS, clients * (WARM_UP_ROUNDS + ROUNDS));
-        let config = EngineConfig::for_profile(profile);
         let mut engine = Engine::new(config).with_detail(EventDetail::Requests);
         let mut sent: BTreeMap<RequestId, (Instant, Instant)> = BTreeMap::new();
         let (mut next_id, mut finished) = (0_u64, 0_u64);

@@ -13,8 +13,9 @@ const FEMTOS_PER_NANO: u128 = 1_000_000;
 #[derive(Clone, Debug)]
 pub(crate) struct StepFloor {
     profile: StepProfile,
-    /// At each knot: the shortest step of so many tokens or more.
-    shortest_from: [u64; 16],
+    /// At each knot: the shortest step of so many tokens or more, without host time, which grows
+    /// with sequences and not with tokens.
+    shortest_from: [u64; KNOT_TOKENS.len()],
     per_context: u64,
     /// By sequences: a cache, as one size is asked for again and again.
     last: (u32, u64),
@@ -23,14 +24,15 @@ pub(crate) struct StepFloor {
 impl StepFloor {
     pub(crate) fn new(config: &EngineConfig) -> Self {
         let profile = config.profile;
-        let mut shortest = decode_femtos(&profile, config.max_num_batched_tokens);
-        let mut shortest_from = [0; 16];
+        let mut shortest = kernel_femtos(&profile, config.max_num_batched_tokens);
+        let mut shortest_from = [0; KNOT_TOKENS.len()];
         for (from, tokens) in shortest_from.iter_mut().zip(KNOT_TOKENS).rev() {
-            shortest = shortest.min(decode_femtos(&profile, tokens));
+            shortest = shortest.min(kernel_femtos(&profile, tokens));
             *from = shortest;
         }
         let one = StepLoad { decode_seqs: 1, decode_context: 1, ..StepLoad::default() };
-        let per_context = profile.step_femtos(&one) - decode_femtos(&profile, 1);
+        let per_context =
+            profile.step_femtos(&one) - profile.step_femtos(&StepLoad { decode_context: 0, ..one });
         Self { profile, shortest_from, per_context, last: (0, 0) }
     }
 
@@ -38,9 +40,10 @@ impl StepFloor {
     pub(crate) fn femtos(&mut self, seqs: u32, context: u64) -> u64 {
         let seqs = seqs.max(1);
         if self.last.0 != seqs {
-            let own = decode_femtos(&self.profile, seqs);
+            let own = kernel_femtos(&self.profile, seqs);
             let larger = KNOT_TOKENS.iter().zip(self.shortest_from).find(|(t, _)| **t >= seqs);
-            self.last = (seqs, larger.map_or(own, |(_, shortest)| own.min(shortest)));
+            let shortest = larger.map_or(own, |(_, shortest)| own.min(shortest));
+            self.last = (seqs, shortest.saturating_add(self.profile.host_femtos(seqs)));
         }
         self.last.1.saturating_add(self.per_context.saturating_mul(context))
     }
@@ -57,8 +60,10 @@ impl StepFloor {
     }
 }
 
-fn decode_femtos(profile: &StepProfile, decode_seqs: u32) -> u64 {
-    profile.step_femtos(&StepLoad { decode_seqs, ..StepLoad::default() })
+/// The least that a step of so many tokens takes besides the host's time.
+fn kernel_femtos(profile: &StepProfile, decode_seqs: u32) -> u64 {
+    let step = profile.step_femtos(&StepLoad { decode_seqs, ..StepLoad::default() });
+    step - profile.host_femtos(decode_seqs)
 }
 
 #[cfg(test)]
@@ -80,7 +85,7 @@ mod tests {
                         ..StepLoad::default()
                     };
                     let real = load.with_prefill(0, more as u32);
-                    let real = profile.step.step_femtos(&real);
+                    let real = config.profile.step_femtos(&real);
                     assert!(floor.femtos(seqs, 10_000) <= real, "{} {seqs} {more}", profile.name);
                 }
             }

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use preheat_core::{Concurrency, Instant};
-use preheat_engine::{EngineConfig, EngineProfile, StartupProfile};
+use preheat_engine::{EngineConfig, EngineProfile, StartupProfile, StepProfile};
 use preheat_sim::cold_start::{ColdStartConfig, GpuSupply};
 use preheat_sim::report::RunReport;
 use preheat_sim::run::{ReplicasInitial, Simulation, SimulationConfig};
@@ -24,6 +24,17 @@ const COLD_START_P50: Duration = Duration::from_secs(140);
 const COLD_START_P90: Duration = Duration::from_secs(170);
 const TRACE_FROM: Duration = Duration::from_secs(6 * 60);
 const TRACE_UNTIL: Duration = Duration::from_secs(6 * 60 + 2200);
+/// Step times of the live run's engines, which a later fit of the profile does not change.
+#[rustfmt::skip]
+const LIVE_STEPS: StepProfile = StepProfile::from_table_ms(
+    [
+        22.4455, 22.3841, 23.0033, 23.4178, 29.6349, 29.5178, 31.4865, 31.5191,
+        33.5751, 33.4821, 33.5828, 46.3701, 44.7374, 44.7819, 56.1341, 67.5307,
+        67.5875, 96.6103, 125.69, 125.812, 156.852, 239.613, 239.667, 461.608,
+        964.687,
+    ],
+    3.2634e-6, 8.59137e-5, 1.79953,
+);
 /// In the mix, chats come at this many times their recorded rate.
 const CONVERSATION_SCALE: f64 = 3.0;
 
@@ -50,7 +61,7 @@ const IDLE_MINUTES: u32 = 3;
 /// The demo's pool. Its engines draw their starts from the seed and their number.
 pub(crate) fn pool() -> Result<SimulationConfig, Box<dyn Error>> {
     let profile = EngineProfile::find(PROFILE).ok_or("the profile is gone")?;
-    let mut engine = EngineConfig::for_profile(profile);
+    let mut engine = EngineConfig { profile: LIVE_STEPS, ..EngineConfig::for_profile(profile) };
     engine.max_num_seqs = Concurrency::new(MAX_NUM_SEQS).ok_or("no slots")?;
     let bounds = PoolBounds {
         replicas_min: REPLICAS_MIN,

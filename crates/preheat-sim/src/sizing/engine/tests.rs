@@ -35,11 +35,11 @@ fn the_smallest_cap_binds() {
     for (max_num_seqs, tpot_slo, concurrency, bound_by) in [
         (8, None, 8, MaxNumSeqs),
         (64, Some(millis(100)), 64, MaxNumSeqs),
-        (64, Some(millis(35)), 28, TpotSlo),
+        (64, Some(millis(35)), 24, TpotSlo),
         // 182,789 tokens ÷ 1,300 a request.
         (1024, None, 140, KvMemory),
         (1024, Some(millis(100)), 140, KvMemory),
-        (1024, Some(millis(60)), 111, TpotSlo),
+        (1024, Some(millis(60)), 103, TpotSlo),
         (140, None, 140, MaxNumSeqs),
     ] {
         let found = capacity(&spec(max_num_seqs, tpot_slo)).unwrap();
@@ -64,10 +64,10 @@ fn service_time_is_own_decode_steps_and_everybodys_prefills() {
     let is = |got: Duration, expected_s: f64| {
         assert!((got.as_secs_f64() / expected_s - 1.0).abs() < 1e-3, "{got:?}, not {expected_s} s");
     };
-    is(few.service_time, 7.366);
-    is(many.service_time, 13.797);
-    is(few.tpot, 0.024394);
-    is(many.tpot, 0.045846);
+    is(few.service_time, 7.420);
+    is(many.service_time, 14.309);
+    is(few.tpot, 0.024578);
+    is(many.tpot, 0.047532);
     // At one request at once TPOT is the decode step, and the service time has one prefill more.
     let one = capacity(&spec(1, None)).unwrap();
     let decode = StepLoad { decode_seqs: 1, decode_context: 1300, ..StepLoad::default() };
@@ -113,7 +113,7 @@ fn the_impossible_is_refused() {
     refused(|s| s.input_tokens_mean = 41_000.0, "a mean request has 41300 tokens, and the model");
     refused(|s| s.engine.kv_capacity_tokens = 1_299, "a mean request has 1300 tokens, and the KV");
     refused(|s| s.tpot_slo = Some(millis(10)), "a token takes 22");
-    refused(|s| s.ttft_slo = millis(50), "the first token takes 115");
+    refused(|s| s.ttft_slo = millis(50), "the first token takes 121");
     refused(
         |s| s.engine.max_num_seqs = Concurrency::new(9_000).unwrap(),
         &SizingError::from(ConfigError::BatchedTokensBelowSeqs {
@@ -140,7 +140,7 @@ fn a_trial_agrees_with_headroom_and_shows_what_lacking_it_means() {
     let bare = trial.run(found.sizing.without_headroom.replicas).unwrap();
     let enough = trial.run(found.sizing.with_headroom.replicas).unwrap();
     assert_eq!((bare.completed, enough.completed), (bare.requests, bare.requests));
-    assert!(bare.attainment < 0.5 && enough.attainment > 0.95, "{bare:?} {enough:?}");
+    assert!(bare.attainment < 0.7 && enough.attainment > 0.95, "{bare:?} {enough:?}");
     assert_eq!(trial.run(41).unwrap(), enough);
 }
 
