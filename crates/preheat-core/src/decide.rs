@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::cold_start::StartTimes;
 use crate::decision::{
     ArrivalSource, BacklogExplanation, CapacityExplanation, ColdStartExplanation, Decision,
     DemandExplanation, Explanation, Plan, Reason, RehearsalExplanation, SupplyExplanation,
@@ -30,8 +31,9 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
 
     let demand = demand::estimate(spec, &memory, observation, source);
     let capacity = capacity::estimate(spec, &memory, observation);
-    let cold_start = cold_start::estimate(spec, &memory);
-    let fleet = Fleet::of(spec, &memory, observation);
+    let starts = StartTimes::learned(spec, &memory, now);
+    let cold_start = starts.explain();
+    let fleet = Fleet::of(spec, &memory, &starts, observation);
     let rehearsal =
         rehearse(spec, &mut memory, observation, &demand, &capacity, &cold_start, &fleet);
     let backlog = project_backlog(spec, observation, &demand, &capacity, &cold_start, &fleet);
@@ -84,7 +86,12 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    fn of(spec: &PolicySpec, memory: &Memory, observation: &Observation) -> Self {
+    fn of(
+        spec: &PolicySpec,
+        memory: &Memory,
+        starts: &StartTimes,
+        observation: &Observation,
+    ) -> Self {
         let mut fleet = Self {
             ready: Vec::new(),
             starting: Vec::new(),
@@ -109,12 +116,10 @@ impl Fleet {
                 | ReplicaPhase::Pulling
                 | ReplicaPhase::Loading
                 | ReplicaPhase::Warming
-                | ReplicaPhase::Waking(_) => {
-                    match cold_start::residual(spec, memory, id, observation.now) {
-                        Some(residual) => fleet.starting.push((residual, id)),
-                        None => fleet.overdue.push(id),
-                    }
-                }
+                | ReplicaPhase::Waking(_) => match starts.residual(memory, id) {
+                    Some(residual) => fleet.starting.push((residual, id)),
+                    None => fleet.overdue.push(id),
+                },
                 ReplicaPhase::Draining => draining.push((replica.phase_since, id)),
                 ReplicaPhase::Standby(_) => fleet.standby.push(id),
                 ReplicaPhase::Stopped => {}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::memory::Memory;
-use crate::observation::{ReplicaId, Rung};
+use crate::observation::{ReplicaId, ReplicaPhase, Rung};
 use crate::units::{
     Concurrency, Erlangs, Instant, Probability, ReplicaCount, RequestRate, Utilization,
 };
@@ -275,14 +275,33 @@ pub enum CapacityBound {
 /// How long a start takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColdStartExplanation {
-    /// Starts that were seen to end.
+    /// Starts that were seen to become ready.
     pub samples: u32,
+    /// Starts given up or still under way: each takes longer than it was seen to.
+    pub censored: u32,
     /// Median.
     pub p50: Duration,
     /// 90th percentile: the start-up part of the lead time.
     pub p90: Duration,
     /// Tick interval + p90: how far ahead a start must be decided.
     pub lead_time: Duration,
+    /// The phases that starts were seen to pass, in order; empty where the world tells none apart.
+    pub phases: Vec<PhaseExplanation>,
+}
+
+/// How long one phase of a start takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseExplanation {
+    /// Which.
+    pub phase: ReplicaPhase,
+    /// Starts that were seen to pass it.
+    pub samples: u32,
+    /// Starts that were given up in it, or are in it now.
+    pub censored: u32,
+    /// Median of those that do not skip it.
+    pub p50: Duration,
+    /// 90th percentile of the same.
+    pub p90: Duration,
 }
 
 /// The queue, now and one lead time ahead.

@@ -146,11 +146,12 @@ fn check_numbers(decision: &Decision) -> Checked {
 fn check_memory(before: &Memory, observation: &Observation, decision: &Decision) -> Checked {
     let memory = &decision.memory;
     let bounded = memory.arrivals.len() <= ARRIVAL_BINS_MAX
-        && memory.cold_starts.len() <= START_SAMPLES_MAX
+        && memory.cold_starts.len() <= 2 * START_SAMPLES_MAX
         && memory.wakes.len() <= START_SAMPLES_MAX
         && memory.targets.len() <= WINDOW_ENTRIES_MAX
         && memory.loads.len() <= LOAD_SAMPLES_MAX
         && memory.rehearsal.peaks.len() <= PEAKS_MAX
+        && memory.rehearsal.peaks_smoothed.len() <= PEAKS_MAX
         && memory.removals.len() <= WINDOW_ENTRIES_MAX
         && memory.replicas.len() <= observation.replicas.len();
     ensure(bounded, "D9", || "a list in memory outgrew its limit".to_owned())?;

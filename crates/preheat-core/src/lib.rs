@@ -27,14 +27,16 @@ mod memory;
 
 pub mod invariants;
 
+pub use cold_start::{EndedStart, START_PHASES, StartFollower, Survival, WAKE_PRIOR};
 pub use decide::decide;
 pub use decision::{
     Action, ArrivalSource, BacklogExplanation, CapacityBound, CapacityExplanation,
-    ColdStartExplanation, Decision, DemandExplanation, Explanation, Plan, Reason,
+    ColdStartExplanation, Decision, DemandExplanation, Explanation, PhaseExplanation, Plan, Reason,
     RehearsalExplanation, StopReason, SupplyExplanation,
 };
 pub use memory::{
-    ArrivalBin, LastTick, LoadSample, Memory, RemovalAt, ReplicaMemory, TargetAt, WorkTotals,
+    ArrivalBin, ColdStartSample, LastTick, LoadSample, Memory, PhaseTimes, RemovalAt,
+    ReplicaMemory, StartMemory, TargetAt, WorkTotals,
 };
 pub use observation::{
     Counters, GatewayObservation, LatencyWindow, Observation, ReplicaId, ReplicaObservation,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::observation::{ReplicaId, TickId};
+use crate::observation::{ReplicaId, ReplicaPhase, TickId};
 use crate::rehearsal::Rehearsal;
 use crate::units::Instant;
 
@@ -20,8 +20,8 @@ pub struct Memory {
     pub arrivals: VecDeque<ArrivalBin>,
     /// Decayed totals from which service time and request size follow.
     pub work: WorkTotals,
-    /// Cold starts that ended, newest last.
-    pub cold_starts: VecDeque<Duration>,
+    /// Cold starts that became ready or were given up, newest last.
+    pub cold_starts: VecDeque<ColdStartSample>,
     /// Wakes that ended, newest last.
     pub wakes: VecDeque<Duration>,
     /// What must be known of each replica that exists.
@@ -82,13 +82,42 @@ pub struct WorkTotals {
     pub generation_tokens: f64,
 }
 
-/// What must be known of one replica from tick to tick.
+/// Time in each of [`crate::START_PHASES`]: zero where a phase was skipped, `None` where nobody saw
+/// whether it was.
+pub type PhaseTimes = [Option<Duration>; 5];
+
+/// One cold start, from its order or from the crash before it to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColdStartSample {
+    /// How long it took, or had taken when it was given up.
+    pub took: Duration,
+    /// How long each phase took.
+    pub phases: PhaseTimes,
+    /// The phase in which it was given up (stopped, crashed, timed out), and so would have been for
+    /// longer; `None` when it became ready.
+    pub given_up_in: Option<ReplicaPhase>,
+}
+
+/// The start or wake that a replica is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartMemory {
+    /// When it began.
+    pub since: Instant,
+    /// Its present phase.
+    pub phase: ReplicaPhase,
+    /// When it entered that.
+    pub phase_since: Instant,
+    /// Time in phases that it has left.
+    pub phases: PhaseTimes,
+    /// Restarts of the replica when it began.
+    pub restarts: u32,
+}
+
+/// What must be known of one replica from tick to tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaMemory {
-    /// When its present start or wake began; `None` once it was ready.
-    pub starting_since: Option<Instant>,
-    /// Whether that is a wake.
-    pub is_wake: bool,
+    /// Its present start or wake; `None` once it was ready.
+    pub start: Option<StartMemory>,
     /// Time of the newest counters already used, so that none is used twice.
     pub counters_at: Option<Instant>,
     /// Requests inside it when last known.
@@ -119,7 +148,8 @@ pub struct RemovalAt {
 pub(crate) const ARRIVAL_BINS_MAX: usize = 3600;
 /// Samples of what is inside: an arrival window of an hour at one a second.
 pub(crate) const LOAD_SAMPLES_MAX: usize = 3600;
-/// Starts kept: enough for a stable 90th percentile, few enough to follow a change of image.
+/// Starts kept, of those that became ready and of those that were given up: enough for a stable 90th
+/// percentile, few enough to follow a change of image.
 pub(crate) const START_SAMPLES_MAX: usize = 32;
 /// Entries of the stabilization window and of the rate limit: an hour at one a second.
 pub(crate) const WINDOW_ENTRIES_MAX: usize = 3600;

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 fn phase() -> impl Strategy<Value = ReplicaPhase> {
     prop_oneof![
         1 => Just(ReplicaPhase::Pending),
+        1 => Just(ReplicaPhase::Pulling),
         1 => Just(ReplicaPhase::Loading),
         1 => Just(ReplicaPhase::Warming),
         6 => Just(ReplicaPhase::Ready),

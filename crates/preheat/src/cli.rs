@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod coldstart;
 mod compare;
 mod pool;
 mod scenario;
 mod size;
 
+pub(crate) use coldstart::ColdstartArgs;
 pub(crate) use compare::CompareArgs;
 pub(crate) use pool::PoolArgs;
 pub(crate) use scenario::ScenarioArgs;
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     Scenario(ScenarioArgs),
     /// Say how many replicas a steady load needs, and what limits each of them
     Size(SizeArgs),
+    /// Say where the time of a journal's starts went, and what would save some of it
+    Coldstart(ColdstartArgs),
     /// Show what the pools of a running preheat are doing
     Status(StatusArgs),
     /// Tell in words and numbers why a pool was scaled, or was not

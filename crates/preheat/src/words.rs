@@ -23,6 +23,7 @@ pub(crate) fn details(explanation: &Explanation) -> Vec<String> {
     let mut lines = vec![demand(explanation), rehearsal(explanation), capacity(explanation)];
     lines.push(backlog(explanation));
     lines.push(supply(explanation));
+    lines.extend(phases(explanation));
     lines.push(target(explanation));
     lines.extend(warnings(explanation));
     lines
@@ -193,13 +194,32 @@ fn supply(explanation: &Explanation) -> String {
         1 => "from 1 start seen".to_owned(),
         n => format!("from {n} starts seen"),
     };
+    let unfinished = match cold_start.censored {
+        0 => String::new(),
+        n => format!("; {n} unfinished, which count as longer"),
+    };
     let _ = write!(
         text,
-        ". A start takes {}, {} at p90 ({seen}).",
+        ". A start takes {}, {} at p90 ({seen}{unfinished}).",
         seconds(cold_start.p50),
         seconds(cold_start.p90)
     );
     text
+}
+
+/// Where the time of a start goes, when the world tells phases apart.
+fn phases(explanation: &Explanation) -> Option<String> {
+    let phases = &explanation.cold_start.phases;
+    let told = phases.iter().map(|row| {
+        let cut = match row.censored {
+            0 => String::new(),
+            n => format!(", {n} unfinished"),
+        };
+        let (name, p50, p90) = (row.phase.name(), seconds(row.p50), seconds(row.p90));
+        format!("{name} {p50} ({p90} at p90, seen {} times{cut})", row.samples)
+    });
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| format!("Phases of a start: {}.", told.join(", ")))
 }
 
 fn target(explanation: &Explanation) -> String {

@@ -1,5 +1,6 @@
 //! One file for each command; each takes its arguments and says how it went.
 
+mod coldstart;
 mod compare;
 mod demo;
 mod engine;
@@ -34,6 +35,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Answer> {
         Command::Compare(args) => compare::run(&args),
         Command::Scenario(args) => scenario::run(&args),
         Command::Size(args) => size::run(&args),
+        Command::Coldstart(args) => coldstart::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Replay(args) => replay::run(&args),
