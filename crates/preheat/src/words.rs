@@ -216,7 +216,7 @@ fn phases(explanation: &Explanation) -> Option<String> {
             n => format!(", {n} unfinished"),
         };
         let (name, p50, p90) = (row.phase.name(), seconds(row.p50), seconds(row.p90));
-        format!("{name} {p50} ({p90} at p90, seen {} times{cut})", row.samples)
+        format!("{name} {p50} ({p90} at p90, {} seen{cut})", row.samples)
     });
     let told: Vec<String> = told.collect();
     (!told.is_empty()).then(|| format!("Phases of a start: {}.", told.join(", ")))

@@ -147,6 +147,14 @@ fn where_the_time_goes_in_words_and_pictures() {
     - sleep, not stop: a replica sleeps in place of each start, and its wake takes 4.0 s (the median of the wakes seen); while it sleeps it keeps its GPU, unless something else may use it.
     - A start's saving is the mean over those that became ready; GPU-hours a day are that × 344.9 starts a day × 1 GPU a replica (assumed; --config or --profile would tell). Savings overlap: they do not add up.
     ");
+    let why = preheat(&["why", "--journal", path.to_str().expect("a path in UTF-8")]);
+    let why = String::from_utf8(why.stdout).expect("text is UTF-8");
+    let line = why.lines().find(|line| line.contains("Phases of a start")).expect("one");
+    let told = "Phases of a start: pending 0.68 s (2.0 s at p90, 1 seen), \
+                pulling 38 s (40 s at p90, 4 seen), \
+                loading 80 s (102 s at p90, 4 seen, 1 unfinished), \
+                warming 25 s (40 s at p90, 4 seen).";
+    assert_eq!(line.trim(), told);
     let told = json(&path, &["--profile", "llama3.1-70b-fp8-h100-tp4"]);
     let weights = &told["pools"][0]["savings"][1];
     // Of 60, 80, 100 and 60 s of loading.
