@@ -1,4 +1,5 @@
-//! The decision: demand → capacity → cold start → backlog → need → stabilize → limit → plan.
+//! The decision: demand → capacity → cold start → rehearsal → backlog → need → stabilize → limit →
+//! plan.
 //!
 //! **Invariant:** this file branches, its neighbours compute.
 
@@ -29,7 +30,7 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     cold_start::remember(&mut memory, observation);
     let source = demand::remember(spec, &mut memory, observation);
 
-    let demand = demand::estimate(spec, &memory, observation, source);
+    let demand = demand::estimate(spec, &mut memory, observation, source);
     let capacity = capacity::estimate(spec, &memory, observation);
     let starts = StartTimes::learned(spec, &memory, now);
     let cold_start = starts.explain();
@@ -209,11 +210,10 @@ fn rehearse(
 ) -> RehearsalExplanation {
     let now = observation.now;
     let since = memory.last.map_or(Duration::ZERO, |last| now.since(last.at));
-    let newest = memory.arrivals.back().filter(|bin| now.since(bin.end) < spec.tick_interval);
     let traffic = Traffic {
         now,
         since,
-        arrivals: newest.map(|bin| bin.arrivals as f64),
+        arrivals: demand::arrivals_since_last(memory, demand.source).map(|count| count as f64),
         load: demand.offered_load.get(),
         service_time: demand.service_time,
         slots: f64::from(capacity.concurrency_cap.get()),
@@ -298,7 +298,7 @@ fn limit(
     let (min, max) = (spec.replicas_min.0, spec.replicas_max.0);
     let supply = fleet.supply();
     let wanted = need.target.clamp(min, max);
-    if wanted >= supply {
+    if wanted > supply {
         return Limited { desired: wanted, hold: None };
     }
     // A pool without a ready replica and without a gateway has nobody to ask, and nothing to lose.
@@ -306,6 +306,9 @@ fn limit(
     let blind = !fleet.blind.is_empty() || (source == ArrivalSource::Unknown && !nobody_to_ask);
     if blind {
         return Limited { desired: supply.clamp(min, max), hold: Some(Reason::SignalsMissing) };
+    }
+    if wanted == supply {
+        return Limited { desired: supply, hold: None };
     }
     let stabilized = target_stabilized.clamp(min, max);
     if stabilized >= supply {

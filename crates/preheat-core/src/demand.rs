@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::decision::{ArrivalSource, DemandExplanation};
 use crate::memory::{
-    ARRIVAL_BINS_MAX, ArrivalBin, LOAD_SAMPLES_MAX, LoadSample, Memory, ReplicaMemory, WorkTotals,
-    push_bounded,
+    ARRIVAL_BINS_MAX, ArrivalBin, DemandKnown, LOAD_SAMPLES_MAX, LoadSample, Memory, ReplicaMemory,
+    WorkTotals, push_bounded,
 };
 use crate::observation::{Counters, Observation, ReplicaObservation, ReplicaPhase};
 use crate::policy::PolicySpec;
@@ -20,6 +20,7 @@ const MEASURED_REQUESTS: f64 = 10.0;
 const LOAD_WINDOW_MAX: Duration = Duration::from_secs(120);
 /// Totals fade to 1/e in this time.
 const WORK_FADE: Duration = Duration::from_secs(120);
+
 /// Takes this tick's arrivals and work into memory and says who counted the arrivals.
 pub(crate) fn remember(
     spec: &PolicySpec,
@@ -174,8 +175,27 @@ pub(crate) fn serves(replica: &ReplicaObservation) -> bool {
     matches!(replica.phase, ReplicaPhase::Ready | ReplicaPhase::Draining)
 }
 
-/// The demand as memory has it.
+/// The demand as memory has it; while nobody can tell, it is taken to be what it was.
 pub(crate) fn estimate(
+    spec: &PolicySpec,
+    memory: &mut Memory,
+    observation: &Observation,
+    source: ArrivalSource,
+) -> DemandExplanation {
+    let mut demand = measured(spec, memory, observation, source);
+    match memory.demand {
+        Some(known) if source == ArrivalSource::Unknown => {
+            (demand.arrival_rate, demand.offered_load) = (known.arrival_rate, known.offered_load);
+        }
+        _ => {
+            let (arrival_rate, offered_load) = (demand.arrival_rate, demand.offered_load);
+            memory.demand = Some(DemandKnown { arrival_rate, offered_load });
+        }
+    }
+    demand
+}
+
+fn measured(
     spec: &PolicySpec,
     memory: &Memory,
     observation: &Observation,
@@ -223,6 +243,13 @@ fn in_use(spec: &PolicySpec, memory: &Memory, service_time: Duration) -> Option<
     Some(Erlangs::saturating(mean + service_time.as_secs_f64() * grown / window))
 }
 
+/// Requests that arrived since the tick before; `None` when nobody could tell, or it is the first.
+pub(crate) fn arrivals_since_last(memory: &Memory, source: ArrivalSource) -> Option<u64> {
+    let last = memory.last.filter(|_| source != ArrivalSource::Unknown)?;
+    let new = memory.arrivals.iter().rev().take_while(|bin| bin.end > last.at);
+    Some(new.map(|bin| bin.arrivals).sum())
+}
+
 /// Requests inside every replica that serves, and held ones; `None` when one can't be asked.
 fn requests_inside(spec: &PolicySpec, observation: &Observation) -> Option<u32> {
     let held = observation.gateway.as_ref().map_or(0, |gateway| gateway.held);
@@ -251,3 +278,6 @@ fn service_time(spec: &PolicySpec, memory: &Memory) -> (Duration, bool) {
     }
     (Duration::from_secs_f64(work.slot_seconds / work.requests), true)
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,7 @@ pub use decision::{
     RehearsalExplanation, StopReason, SupplyExplanation,
 };
 pub use memory::{
-    ArrivalBin, ColdStartSample, LastTick, LoadSample, Memory, PhaseTimes, RemovalAt,
+    ArrivalBin, ColdStartSample, DemandKnown, LastTick, LoadSample, Memory, PhaseTimes, RemovalAt,
     ReplicaMemory, StartMemory, TargetAt, WorkTotals,
 };
 pub use observation::{
@@ -43,7 +43,7 @@ pub use observation::{
     ReplicaPhase, Rung, Sample, TickId,
 };
 pub use policy::{ColdStartPrior, Policy, PolicyError, PolicySpec, ScaleRateLimit, Slo, SloMetric};
-pub use rehearsal::{Peak, RULES, Rehearsal, Shadow};
+pub use rehearsal::{Found, Peak, RULES, Rehearsal, RehearsedFleet};
 pub use units::{
     Concurrency, Erlangs, GpuSeconds, Instant, Probability, ReplicaCount, RequestRate, Utilization,
 };

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::observation::{ReplicaId, ReplicaPhase, TickId};
 use crate::rehearsal::Rehearsal;
-use crate::units::Instant;
+use crate::units::{Erlangs, Instant, RequestRate};
 
 /// Everything remembered between two ticks of one pool. [`Memory::default`] knows nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ pub struct Memory {
     pub replicas: BTreeMap<ReplicaId, ReplicaMemory>,
     /// Slots in use and requests inside over the arrival window, oldest first.
     pub loads: VecDeque<LoadSample>,
+    /// The demand when somebody could last tell.
+    pub demand: Option<DemandKnown>,
     /// Every rule's record on this pool's traffic.
     pub rehearsal: Rehearsal,
     /// Targets of the stabilization window: times ascend, targets descend, so that the front is
@@ -66,6 +68,15 @@ pub struct LoadSample {
     pub in_flight: u32,
     /// Requests in slots, queued, and held.
     pub inside: u32,
+}
+
+/// The demand as it was last known.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DemandKnown {
+    /// Mean over the arrival window.
+    pub arrival_rate: RequestRate,
+    /// Slots in use if nobody had to wait.
+    pub offered_load: Erlangs,
 }
 
 /// Totals that fade with time, so that ratios between them follow a changing mix.

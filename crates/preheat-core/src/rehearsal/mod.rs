@@ -2,8 +2,8 @@
 //! the one that would have been best is followed.
 //!
 //! ```text
-//! arrivals, offered load ──► a shadow fleet for each rule ──► cost and misses, faded
-//!                                                                    │
+//! arrivals, offered load ──► a fleet for each rule ──► cost and misses, faded
+//!                                                                │
 //!        slots to hold ◄── its rule ◄── least cost + price of a miss · misses
 //! ```
 //!
@@ -13,23 +13,23 @@
 //!
 //! **Invariant:** a rule's record depends on arrivals and loads, never on what the real fleet did.
 
+mod fleet;
 mod peaks;
 mod prior;
 mod rule;
-mod shadow;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use fleet::RehearsedFleet;
+use fleet::{Reckoned, Step};
 pub(crate) use peaks::PEAKS_MAX;
 pub use peaks::Peak;
-use prior::Prior;
+use prior::PRIORS;
 pub use rule::RULES;
 use rule::{Peaks, WINDOW_LONGEST, rule};
-pub use shadow::Shadow;
-use shadow::Step;
 
 use crate::decision::RehearsalExplanation;
 use crate::units::{Instant, Probability};
@@ -39,7 +39,7 @@ use crate::units::{Instant, Probability};
 const HALF_LIFE: Duration = Duration::from_secs(16 * 3600);
 /// What is believed beforehand counts as this much time of the pool's own traffic.
 const PRIOR: Duration = Duration::from_secs(300);
-/// Share of the TTFT aim that a request may wait in a shadow fleet. The rest is for its prompt, and
+/// Share of the TTFT aim that a request may wait in a rehearsed fleet. The rest is for its prompt, and
 /// for what a fluid does not know: uneven routing, and bursts shorter than a step.
 const WAIT_SHARE: f64 = 0.3;
 /// Time constant of the smoothed load.
@@ -58,14 +58,25 @@ pub struct Rehearsal {
     pub peaks_smoothed: VecDeque<Peak>,
     /// The offered load, smoothed, in slots.
     pub load_smoothed: f64,
-    /// A shadow fleet for each rule; empty before the first step.
-    pub shadows: Vec<Shadow>,
+    /// What was there at the first step. Nothing is remembered of it, so it counts as needed.
+    pub found: Option<Found>,
+    /// A fleet for each rule; empty before the first step.
+    pub fleets: Vec<RehearsedFleet>,
     /// Time rehearsed, faded, in seconds.
     pub seconds: f64,
     /// Requests that arrived, faded.
     pub arrivals: f64,
-    /// Slots in use, integrated over time, faded: what shadows' costs are measured against.
+    /// Slots in use, integrated over time, faded: what fleets' costs are measured against.
     pub slot_seconds: f64,
+}
+
+/// The fleet of the first step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    /// When.
+    pub at: Instant,
+    /// Its slots.
+    pub slots: f64,
 }
 
 /// What the rehearsal is told at a tick.
@@ -95,16 +106,13 @@ pub(crate) struct Traffic {
 }
 
 impl Rehearsal {
-    /// Lets all shadows live through a tick, and says what the best rule holds now.
+    /// Lets all fleets live through a tick, and says what the best rule holds now.
     pub(crate) fn step(&mut self, traffic: &Traffic) -> RehearsalExplanation {
-        if self.shadows.len() != RULES {
-            let fleet = Shadow::new(f64::from(traffic.supply.max(traffic.replicas_min)));
-            *self = Self { shadows: vec![fleet; RULES], ..Self::default() };
-            // A fleet of which nothing is remembered is taken to have been needed.
-            let held = f64::from(traffic.supply) * traffic.slots;
-            for peaks in [&mut self.peaks, &mut self.peaks_smoothed] {
-                peaks::push(peaks, traffic.now, held / HELD_PER_PEAK, WINDOW_LONGEST);
-            }
+        if self.fleets.len() != RULES {
+            let fleet = RehearsedFleet::new(f64::from(traffic.supply.max(traffic.replicas_min)));
+            *self = Self { fleets: vec![fleet; RULES], ..Self::default() };
+            let slots = f64::from(traffic.supply) * traffic.slots;
+            self.found = Some(Found { at: traffic.now, slots });
             self.load_smoothed = traffic.load;
         }
         let peaks = self.peaks_now(traffic);
@@ -134,7 +142,7 @@ impl Rehearsal {
         self.seconds = self.seconds * keep + secs;
         self.arrivals = self.arrivals * keep + arrivals;
         self.slot_seconds = self.slot_seconds * keep + traffic.load * secs;
-        let step = Step {
+        let reckoned = Reckoned::of(Step {
             secs,
             arrivals,
             load: traffic.load,
@@ -145,10 +153,10 @@ impl Rehearsal {
             drain_s: traffic.drain_time.as_secs_f64(),
             replicas_min: f64::from(traffic.replicas_min),
             replicas_max: f64::from(traffic.replicas_max),
-        };
-        for (index, shadow) in self.shadows.iter_mut().enumerate() {
-            shadow.fade(keep);
-            shadow.step(&step, rule::slots(index, peaks));
+        });
+        for (index, fleet) in self.fleets.iter_mut().enumerate() {
+            fleet.fade(keep);
+            fleet.step(&reckoned, held(index, peaks, self.found, traffic));
         }
     }
 
@@ -173,20 +181,17 @@ impl Rehearsal {
             rehearsed: Duration::try_from_secs_f64(self.seconds).unwrap_or(Duration::MAX),
             attainment_expected: Probability::saturating(1.0 - expected.misses),
             cost_expected: expected.cost,
-            slots_held: rule::slots(index, peaks),
+            slots_held: held(index, peaks, self.found, traffic),
         }
     }
 
     /// Own record and prior, each by the time it stands for.
     fn expected(&self, index: usize, slots: f64) -> Expected {
-        let prior = Prior::of(&rule(index, Duration::ZERO));
-        let Some(shadow) = self.shadows.get(index) else {
-            return Expected { misses: prior.misses, cost: prior.cost };
-        };
+        let (fleet, prior) = (&self.fleets[index], &PRIORS[index]);
         let own = self.seconds / (self.seconds + PRIOR.as_secs_f64());
         let share = |count: f64, of: f64, else_: f64| if of > 0.0 { count / of } else { else_ };
-        let misses = share(shadow.misses, self.arrivals, 0.0);
-        let cost = share(shadow.cost * slots, self.slot_seconds, prior.cost);
+        let misses = share(fleet.misses, self.arrivals, 0.0);
+        let cost = share(fleet.cost * slots, self.slot_seconds, prior.cost);
         Expected {
             misses: own * misses + (1.0 - own) * prior.misses,
             cost: own * cost + (1.0 - own) * prior.cost,
@@ -194,9 +199,16 @@ impl Rehearsal {
     }
 }
 
-/// A rule holds at least this much per slot of its peak: what is remembered of a fleet's size is
-/// divided by it, so that the fleet is held and not more.
-const HELD_PER_PEAK: f64 = 1.2;
+/// Slots that a rule holds: by the peaks, and for as long as it holds one of those, what was found.
+fn held(index: usize, peaks: &[Peaks; 2], found: Option<Found>, traffic: &Traffic) -> f64 {
+    let slots = rule::slots(index, peaks);
+    match found {
+        Some(found) if traffic.now.since(found.at) <= rule(index, traffic.lead_time).hold => {
+            slots.max(found.slots)
+        }
+        Some(_) | None => slots,
+    }
+}
 
 /// What is expected of a rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -215,3 +227,6 @@ impl Expected {
         self.cost + price * self.misses
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,18 @@
 //! What is believed of a rule before it has a record.
 //!
 //! Both figures are products of powers, fitted by least squares on logarithms to what the rules came
-//! to on public traces of bursty traffic (Azure's code service and three days of ServeGen's m-large,
+//! to on public traces of bursty traffic (Azure's code service and days 0 and 1 of ServeGen's m-large,
 //! at a cold start of 180 s). They only have to be of the right order: a few minutes of the pool's
 //! own traffic outweigh them.
 
-use super::rule::Rule;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use super::rule::{RULES, Rule, rule};
+
+/// Of each rule. No part of it depends on how long a start takes.
+pub(crate) static PRIORS: LazyLock<[Prior; RULES]> =
+    LazyLock::new(|| std::array::from_fn(|index| Prior::of(&rule(index, Duration::ZERO))));
 
 /// Requests missed and capacity held, as shares.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,30 +27,27 @@ pub(crate) struct Prior {
 const HOLD_UNIT: f64 = 1.0 / 3.0;
 
 impl Prior {
-    pub(crate) fn of(rule: &Rule) -> Self {
+    fn of(rule: &Rule) -> Self {
         let hold = rule.hold_lead_times / HOLD_UNIT;
         let (misses_tail, cost_tail) = match rule.tail {
             None => (1.0, 1.0),
-            Some(tail) if tail.share < 0.5 => (0.58, 1.06),
-            Some(_) => (0.16, 1.39),
+            Some(tail) if tail.share < 0.5 => (0.72, 1.06),
+            Some(_) => (0.27, 1.44),
         };
         // Seeing a jump later misses more of it; overlooking short peaks is cheaper.
         let (misses_smoothed, cost_smoothed) = if rule.smoothed { (1.4, 0.97) } else { (1.0, 1.0) };
-        let misses = 1.12 * libm::pow(rule.factor, -4.1) * libm::exp(-0.38 * rule.beta);
-        let cost = 2.03 * libm::pow(rule.factor, 0.88) * libm::exp(0.065 * rule.beta);
+        let misses = 1.15 * libm::pow(rule.factor, -3.85) * libm::exp(-0.32 * rule.beta);
+        let cost = 2.23 * libm::pow(rule.factor, 0.87) * libm::exp(0.062 * rule.beta);
         Self {
-            misses: (misses * libm::pow(hold, -0.71) * misses_tail * misses_smoothed).min(1.0),
-            cost: cost * libm::pow(hold, 0.11) * cost_tail * cost_smoothed,
+            misses: (misses * libm::pow(hold, -0.75) * misses_tail * misses_smoothed).min(1.0),
+            cost: cost * libm::pow(hold, 0.12) * cost_tail * cost_smoothed,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::rehearsal::rule::{RULES, rule};
 
     #[test]
     fn more_is_dearer_and_misses_less() {

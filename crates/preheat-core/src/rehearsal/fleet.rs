@@ -1,4 +1,4 @@
-//! A shadow fleet: what a rule would have made of the traffic that came, as a fluid.
+//! A rehearsed fleet: what a rule would have made of the traffic that came, as a fluid.
 //!
 //! Replicas are kept as cohorts with equally many requests in each, since the router fills the
 //! emptiest first. A cohort with o requests in each of its replicas ends `min(o, k) ÷ S` of them a
@@ -30,7 +30,7 @@ struct Starts {
 
 /// A fleet under one rule, and what it has cost and missed, faded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Shadow {
+pub struct RehearsedFleet {
     cohorts: [Cohort; COHORTS],
     starts: [Starts; STARTS],
     /// Replica-seconds, starting ones included.
@@ -39,7 +39,7 @@ pub struct Shadow {
     pub(crate) misses: f64,
 }
 
-/// What all shadows see of a step.
+/// What all fleets see of a step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
     /// Seconds since the step before.
@@ -62,19 +62,49 @@ pub(crate) struct Step {
     pub(crate) replicas_max: f64,
 }
 
-impl Shadow {
+/// What follows from a step, whatever the fleet: reckoned once for all of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reckoned {
+    step: Step,
+    /// Share of what runs that still does at the end of the step.
+    keep: f64,
+    /// Requests that a full replica ends in the step.
+    ends_full: f64,
+    /// Share of what arrives in the step that is still there at its end, where nobody waits: what
+    /// comes early is partly served.
+    left_at_end: f64,
+    /// Requests inside a replica beyond which one more waits too long.
+    inside_max: f64,
+}
+
+impl Reckoned {
+    pub(crate) fn of(step: Step) -> Self {
+        let part = step.secs / step.service_s;
+        let keep = libm::exp(-part);
+        Self {
+            step,
+            keep,
+            ends_full: step.slots * part,
+            left_at_end: if part > 1e-9 { (1.0 - keep) / part } else { 1.0 },
+            inside_max: step.slots * (1.0 + step.wait_max_s / step.service_s),
+        }
+    }
+}
+
+impl RehearsedFleet {
     /// A fleet of so many empty replicas.
     pub(crate) fn new(replicas: f64) -> Self {
-        let mut shadow = Self::default();
-        shadow.cohorts[0].replicas = replicas;
-        shadow
+        let mut fleet = Self::default();
+        fleet.cohorts[0].replicas = replicas;
+        fleet
     }
 
     /// Lets the traffic of a step pass, then scales to what the rule holds: `slots_held`.
-    pub(crate) fn step(&mut self, step: &Step, slots_held: f64) {
+    pub(crate) fn step(&mut self, reckoned: &Reckoned, slots_held: f64) {
+        let step = &reckoned.step;
         self.become_ready(step.secs);
-        self.serve(step);
-        self.misses += self.arrive(step);
+        self.serve(reckoned);
+        self.misses += self.arrive(reckoned);
         self.scale(step, slots_held);
         self.cost += (self.ready() + self.starting()) * step.secs;
     }
@@ -145,38 +175,33 @@ impl Shadow {
         self.sort();
     }
 
-    fn serve(&mut self, step: &Step) {
-        let part = step.secs / step.service_s;
-        let (keep, full) = (libm::exp(-part), step.slots * part);
+    fn serve(&mut self, reckoned: &Reckoned) {
+        let slots = reckoned.step.slots;
         for cohort in &mut self.cohorts {
-            let queued = cohort.inside - step.slots;
-            cohort.inside = if queued > 0.0 {
-                (cohort.inside - full).max(step.slots * keep)
+            cohort.inside = if cohort.inside > slots {
+                (cohort.inside - reckoned.ends_full).max(slots * reckoned.keep)
             } else {
-                cohort.inside * keep
+                cohort.inside * reckoned.keep
             };
         }
     }
 
     /// Spreads what arrived over the emptiest, and says how much of it waits too long.
-    fn arrive(&mut self, step: &Step) -> f64 {
+    fn arrive(&mut self, reckoned: &Reckoned) -> f64 {
+        let step = &reckoned.step;
         if step.arrivals <= 0.0 || self.cohorts[0].replicas <= 0.0 {
             return step.arrivals.max(0.0);
         }
-        // What arrives early in the step is partly served at its end.
-        let part = step.secs / step.service_s;
-        let left_at_end = if part > 1e-9 { (1.0 - libm::exp(-part)) / part } else { 1.0 };
-        let (mut level, mut filled) = self.level_with(step.arrivals * left_at_end);
-        let mut placed = step.arrivals * left_at_end;
+        let mut placed = step.arrivals * reckoned.left_at_end;
+        let (mut level, mut filled) = self.level_with(placed);
         if level > step.slots {
-            (level, filled) = self.level_with(step.arrivals);
             placed = step.arrivals;
+            (level, filled) = self.level_with(placed);
         }
-        let limit = step.slots * (1.0 + step.wait_max_s / step.service_s);
-        let mut above = 0.0;
-        let mut replicas = 0.0;
+        let (mut above, mut replicas) = (0.0, 0.0);
         for cohort in &mut self.cohorts[..filled] {
-            above += cohort.replicas * (level - cohort.inside.max(limit)).max(0.0);
+            let from = cohort.inside.max(reckoned.inside_max);
+            above += cohort.replicas * (level - from).max(0.0);
             replicas += cohort.replicas;
             *cohort = Cohort::default();
         }
@@ -216,7 +241,8 @@ impl Shadow {
     }
 
     /// Replicas on top, so that what is still queued at the end of a lead time is gone soon after;
-    /// at most as many as are held anyway.
+    /// at most as many as are held anyway: [`crate::backlog`]'s rule, with a queue that may not run
+    /// empty in between.
     fn for_backlog(&self, step: &Step, held: f64) -> f64 {
         let queued = |cohort: &Cohort| cohort.replicas * (cohort.inside - step.slots).max(0.0);
         let queue: f64 = self.cohorts.iter().map(queued).sum();
@@ -280,11 +306,11 @@ mod tests {
     #[test]
     fn a_fleet_that_suffices_misses_nothing_and_one_that_does_not_misses_the_rest() {
         let run = |replicas: f64, seconds: u32| {
-            let mut shadow = Shadow::new(replicas);
+            let mut fleet = RehearsedFleet::new(replicas);
             for _ in 0..seconds {
-                shadow.step(&step(3.2), replicas * 8.0);
+                fleet.step(&Reckoned::of(step(3.2)), replicas * 8.0);
             }
-            shadow
+            fleet
         };
         let enough = run(3.0, 600);
         assert_eq!((enough.misses, enough.cost), (0.0, 1_800.0));
@@ -295,32 +321,32 @@ mod tests {
 
     #[test]
     fn a_fresh_replica_takes_what_comes_while_the_old_one_works_off_its_queue() {
-        let mut shadow = Shadow::new(1.0);
+        let mut fleet = RehearsedFleet::new(1.0);
         for _ in 0..60 {
-            shadow.step(&step(3.2), 8.0);
+            fleet.step(&Reckoned::of(step(3.2)), 8.0);
         }
-        let before = shadow.misses;
+        let before = fleet.misses;
         assert!(before > 0.0);
         // Ordered now, ready after 60 s: what comes fits the new ones alone.
         for _ in 0..62 {
-            shadow.step(&step(3.2), 40.0);
+            fleet.step(&Reckoned::of(step(3.2)), 40.0);
         }
-        let ready = shadow.misses;
+        let ready = fleet.misses;
         for _ in 0..60 {
-            shadow.step(&step(3.2), 40.0);
+            fleet.step(&Reckoned::of(step(3.2)), 40.0);
         }
         assert!(ready > before);
-        assert_eq!(shadow.misses, ready, "the queue of the old one delays nobody new");
+        assert_eq!(fleet.misses, ready, "the queue of the old one delays nobody new");
     }
 
     #[test]
     fn a_queue_orders_more_and_no_more_than_twice_what_is_held() {
-        let mut shadow = Shadow::new(1.0);
+        let mut fleet = RehearsedFleet::new(1.0);
         for _ in 0..300 {
-            shadow.step(&step(3.2), 8.0);
+            fleet.step(&Reckoned::of(step(3.2)), 8.0);
         }
-        let most = shadow.ready() + shadow.starting();
+        let most = fleet.ready() + fleet.starting();
         assert!(most <= 2.0, "{most}");
-        assert!(Shadow::new(1.0).for_backlog(&step(3.2), 1.0) <= 0.0);
+        assert!(RehearsedFleet::new(1.0).for_backlog(&step(3.2), 1.0) <= 0.0);
     }
 }
