@@ -13,8 +13,8 @@ use std::str::FromStr;
 use preheat_core::{Explanation, Instant, Memory, Observation, Plan, Policy, TickId};
 use serde::{Deserialize, Serialize};
 
-/// Version of the stored form. A reader refuses a file with a higher one.
-pub const JOURNAL_VERSION: u32 = 1;
+/// Version of the stored form, memory and explanations included. A file with another is refused.
+pub const JOURNAL_VERSION: u32 = 2;
 
 /// One entry of a pool's journal. As JSON, it is one line of an export.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -14,6 +14,20 @@ pub enum CompareError {
     /// preheat's own policy can't be.
     #[error("preheat's policy: {0}")]
     Preheat(#[from] PolicyError),
+    /// preheat has one knob.
+    #[error(
+        "preheat has no knob `{knob}`; it has `aim`, the share of requests that its SLO asks for"
+    )]
+    PreheatKnob {
+        /// What was to be set.
+        knob: String,
+    },
+    /// The aim is out of range.
+    #[error("`aim` is {aim}; it must be at least 0.5 and below 1")]
+    Aim {
+        /// As set.
+        aim: f64,
+    },
     /// A run that can't be, or that broke an invariant.
     #[error("{policy} on {workload}: {error}")]
     Run {

@@ -29,5 +29,5 @@ pub use error::CompareError;
 pub use frontier::{cheapest, frontier};
 pub use optimum::Optimum;
 pub use outcome::Outcome;
-pub use setting::{PREHEAT, Setting, UnknownPolicies, select};
+pub use setting::{PREHEAT, Setting, select};
 pub use workload::Workload;

@@ -27,9 +27,6 @@ pub struct Setting {
     pub knobs: BTreeMap<String, f64>,
 }
 
-/// No such policies, or none at all.
-pub type UnknownPolicies = UnknownPolicy;
-
 impl Setting {
     /// A policy as its project ships it.
     pub fn defaults(policy: &str) -> Self {
@@ -46,7 +43,7 @@ impl Setting {
 ///
 /// # Errors
 /// Names the first that doesn't.
-pub fn select(asked: &str) -> Result<Vec<String>, UnknownPolicies> {
+pub fn select(asked: &str) -> Result<Vec<String>, UnknownPolicy> {
     let mut names: Vec<String> = Vec::new();
     for name in asked.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         if name == "all" {

@@ -73,8 +73,12 @@ impl Workload {
     /// When the setting can't be.
     pub fn policy(&self, setting: &Setting) -> Result<Policy, CompareError> {
         let mut spec = self.spec.clone();
-        if let Some(aim) = setting.knobs.get(AIM) {
-            spec.slo.quantile = Probability::saturating(*aim);
+        for (knob, value) in &setting.knobs {
+            if knob != AIM {
+                return Err(CompareError::PreheatKnob { knob: knob.clone() });
+            }
+            let aim = Probability::new(*value).filter(|aim| (0.5..1.0).contains(&aim.get()));
+            spec.slo.quantile = aim.ok_or(CompareError::Aim { aim: *value })?;
         }
         Ok(spec.validate()?)
     }

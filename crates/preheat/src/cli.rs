@@ -8,12 +8,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod coldstart;
 mod compare;
+mod part;
 mod pool;
 mod scenario;
 mod size;
 
 pub(crate) use coldstart::ColdstartArgs;
 pub(crate) use compare::CompareArgs;
+pub(crate) use part::PartArgs;
 pub(crate) use pool::PoolArgs;
 pub(crate) use scenario::ScenarioArgs;
 pub(crate) use size::SizeArgs;
@@ -126,18 +128,11 @@ pub(crate) struct LoadArgs {
     /// Format of the trace [default: told from its first line]
     #[arg(long)]
     pub(crate) format: Option<String>,
-    /// Multiplies the arrival rate, keeping the shape of bursts
-    #[arg(long, default_value_t = 1.0)]
-    pub(crate) rate_scale: f64,
     /// How many times faster than real time the trace runs; durations are reported in model time
     #[arg(long, default_value_t = 1.0)]
     pub(crate) time_scale: f64,
-    /// Start of the part of the trace to send, from its first request
-    #[arg(long, value_parser = duration)]
-    pub(crate) from: Option<Duration>,
-    /// End of the part of the trace to send
-    #[arg(long, value_parser = duration)]
-    pub(crate) until: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
     /// Ask for chat completions rather than completions
     #[arg(long)]
     pub(crate) chat: bool,
@@ -179,15 +174,8 @@ pub(crate) struct SimulateArgs {
     /// Format of the trace [default: told from its first line]
     #[arg(long)]
     pub(crate) format: Option<String>,
-    /// Multiplies the arrival rate, keeping the shape of bursts
-    #[arg(long, default_value_t = 1.0)]
-    pub(crate) rate_scale: f64,
-    /// Start of the part of the trace to run, from its first request
-    #[arg(long, value_parser = duration)]
-    pub(crate) from: Option<Duration>,
-    /// End of the part of the trace to run
-    #[arg(long, value_parser = duration)]
-    pub(crate) until: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
     #[command(flatten)]
     pub(crate) pool: PoolArgs,
     /// Write every decision of `--policy preheat` to this new journal, for `why` and `replay`

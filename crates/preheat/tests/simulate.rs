@@ -48,6 +48,8 @@ fn the_report_has_every_field_and_answers_every_request() {
         "ttft_s",
         "tpot_s",
         "gpu_hours",
+        "oracle_gpu_hours",
+        "gpu_hours_ratio",
         "starts",
         "stops",
         "replicas_peak",
@@ -73,6 +75,38 @@ fn another_autoscaler_scales_otherwise() {
     assert_eq!((&fixed["stops"], &fixed["replicas_peak"]), (&Value::from(0), &Value::from(3)));
     assert!(keda["starts"].as_u64() > Some(0), "{keda}");
     assert_eq!(keda["policy"], "keda-concurrency");
+}
+
+#[test]
+fn a_policy_file_sets_knobs_and_its_mistakes_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("policy.yaml");
+    let run = |text: &str| {
+        fs::write(&file, text).expect("the file is written");
+        simulate(&["--json", "--policy", file.to_str().expect("its name is UTF-8")])
+    };
+    let output = run("policy: static\nknobs: { replicas: 5 }\n");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert_eq!((&report["policy"], &report["replicas_peak"]), (&"static:5".into(), &5.into()));
+    let lenient = run("policy: preheat\nknobs: { aim: 0.6 }\n");
+    let strict = run("policy: preheat\nknobs: { aim: 0.999 }\n");
+    let cost = |output: &Output| {
+        let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        report["gpu_hours"].as_f64()
+    };
+    assert!(cost(&lenient) < cost(&strict));
+    for (text, expected) in [
+        ("policy: keda\n", "no policy is called `keda`"),
+        ("policy: hpa-gpu\nknobs: { target: 1 }\n", "has no knob `target`; it has target_percent"),
+        ("policy: preheat\nknobs: { headroom: 2 }\n", "preheat has no knob `headroom`"),
+        ("policy: preheat\nknobs: { aim: 99 }\n", "`aim` is 99; it must be at least 0.5"),
+        ("policy: [\n", "policy.yaml"),
+    ] {
+        let output = run(text);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.contains(expected), "{stderr}");
+    }
 }
 
 #[test]

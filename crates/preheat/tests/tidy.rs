@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "preheat-scenario",
         &["preheat-sim", "preheat-engine", "preheat-traffic", "preheat-api", "preheat-core"],
     ),
-    ("preheat-compare", &["preheat-sim", "preheat-engine", "preheat-traffic", "preheat-core"]),
+    ("preheat-compare", &["preheat-sim", "preheat-traffic", "preheat-core"]),
     ("preheat-load", &["preheat-traffic"]),
     ("preheat-gateway", &["preheat-runtime", "preheat-core"]),
     ("preheat-local", &["preheat-runtime", "preheat-api", "preheat-core"]),
@@ -28,8 +28,15 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Crates that the pure ones must never see.
 const SHELL_ONLY: &[&str] = &["tokio", "hyper", "axum", "tracing", "rusqlite", "nix"];
-const PURE: &[&str] =
-    &["preheat-sim", "preheat-core", "preheat-engine", "preheat-traffic", "preheat-api"];
+const PURE: &[&str] = &[
+    "preheat-core",
+    "preheat-engine",
+    "preheat-traffic",
+    "preheat-api",
+    "preheat-sim",
+    "preheat-compare",
+    "preheat-scenario",
+];
 
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

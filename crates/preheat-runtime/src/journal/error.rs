@@ -50,17 +50,14 @@ pub enum JournalError {
         /// The file.
         path: PathBuf,
     },
-    /// The file is from a newer preheat.
-    #[error(
-        "the journal `{}` has version {found}; this preheat knows versions up to {known}",
-        path.display()
-    )]
-    Newer {
+    /// The file is from a preheat that stores otherwise.
+    #[error("the journal `{}` has version {found}; this preheat reads version {known}", path.display())]
+    OtherVersion {
         /// The file.
         path: PathBuf,
         /// Its version.
         found: i64,
-        /// The highest one known here.
+        /// The one known here.
         known: u32,
     },
     /// No room for more.
@@ -207,8 +204,8 @@ impl JournalError {
                  mv '{0}' '{0}.damaged'; rm -f '{0}-wal' '{0}-shm'",
                 path.display()
             ),
-            Self::Newer { path, .. } => format!(
-                "use the newer preheat, or let a new journal begin: mv '{0}' '{0}.newer'",
+            Self::OtherVersion { path, found, .. } => format!(
+                "use the preheat that wrote it, or let a new journal begin: mv '{0}' '{0}.v{found}'",
                 path.display()
             ),
             Self::Full { .. } => "make room on the disk, or shorten `journal.retention`; \

@@ -231,9 +231,9 @@ pub(super) fn version(path: &Path, connection: &Connection) -> Result<Option<i64
         .query_row(version, [], |row| row.get::<_, Option<i64>>(0))
         .map_err(failed)?
         .ok_or_else(|| JournalError::Foreign { path: path.to_path_buf() })?;
-    if found > i64::from(JOURNAL_VERSION) {
+    if found != i64::from(JOURNAL_VERSION) {
         let path = path.to_path_buf();
-        return Err(JournalError::Newer { path, found, known: JOURNAL_VERSION });
+        return Err(JournalError::OtherVersion { path, found, known: JOURNAL_VERSION });
     }
     Ok(Some(found))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{PoolArgs, duration};
+use super::{PartArgs, PoolArgs, duration};
 
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
@@ -26,15 +26,9 @@ pub(crate) struct CompareArgs {
     /// [default: none, or 0 s to 10 min with --html]
     #[arg(long, value_delimiter = ',', value_parser = duration)]
     pub(crate) cold_starts: Vec<Duration>,
-    /// Multiplies the arrival rate of traces without an `@K`, keeping the shape of bursts
-    #[arg(long, default_value_t = 1.0)]
-    pub(crate) rate_scale: f64,
-    /// Start of the part of each trace to run, from its first request
-    #[arg(long, value_parser = duration)]
-    pub(crate) from: Option<Duration>,
-    /// End of the part of each trace to run
-    #[arg(long, value_parser = duration)]
-    pub(crate) until: Option<Duration>,
+    // For traces that have none of their own after an `@`.
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
     #[command(flatten)]
     pub(crate) pool: PoolArgs,
     /// Threads [default: one for each core]

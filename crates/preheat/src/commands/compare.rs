@@ -110,8 +110,9 @@ struct TracePart<'a> {
 
 impl<'a> TracePart<'a> {
     fn of(asked: &'a str, args: &CompareArgs) -> anyhow::Result<Self> {
+        let part = &args.part;
         let whole =
-            Self { name: asked, rate_scale: args.rate_scale, from: args.from, until: args.until };
+            Self { name: asked, rate_scale: part.rate_scale, from: part.from, until: part.until };
         let Some((name, rest)) = asked.rsplit_once('@').filter(|_| !Path::new(asked).exists())
         else {
             return Ok(whole);

@@ -15,9 +15,9 @@ pub(crate) fn run(args: &LoadArgs) -> anyhow::Result<Answer> {
     let request = TraceRequest {
         name: &args.trace,
         format: args.format.as_deref(),
-        from: args.from,
-        until: args.until,
-        rate_scale: args.rate_scale,
+        from: args.part.from,
+        until: args.part.until,
+        rate_scale: args.part.rate_scale,
         seed: args.seed,
     };
     let mut line = Line::stderr();

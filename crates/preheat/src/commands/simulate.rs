@@ -28,9 +28,10 @@ struct Simulated<'a> {
     trace: &'a str,
     #[serde(flatten)]
     report: &'a RunReport,
-    /// GPU-hours of the optimum that attains as much, in the slot model.
-    oracle_gpu_hours: f64,
-    gpu_hours_ratio: f64,
+    /// GPU-hours of the optimum that attains as much, in the slot model; absent where the trace is
+    /// more than can be planned.
+    oracle_gpu_hours: Option<f64>,
+    gpu_hours_ratio: Option<f64>,
 }
 
 pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<Answer> {
@@ -45,9 +46,9 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<Answer> {
     let request = TraceRequest {
         name: &args.trace,
         format: args.format.as_deref(),
-        from: args.from,
-        until: args.until,
-        rate_scale: args.rate_scale,
+        from: args.part.from,
+        until: args.part.until,
+        rate_scale: args.part.rate_scale,
         seed: args.pool.seed,
     };
     let trace = traces::prepare(&request, |note| line.print(&format!("note: {note}")))?;
@@ -70,10 +71,13 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<Answer> {
         report.requests,
         took.as_secs_f64()
     ));
-    let oracle_gpu_hours = oracle_gpu_hours(&workload, &report)?;
+    let optimum = Optimum::of(&workload).and_then(|it| it.bound_gpu_hours(report.attainment));
+    let oracle_gpu_hours = optimum
+        .inspect_err(|error| line.print(&format!("note: no figure of the optimum: {error}")))
+        .ok();
     let simulated = Simulated {
         trace: &args.trace,
-        gpu_hours_ratio: report.gpu_hours / oracle_gpu_hours,
+        gpu_hours_ratio: oracle_gpu_hours.map(|optimum| report.gpu_hours / optimum),
         report: &report,
         oracle_gpu_hours,
     };
@@ -104,11 +108,6 @@ fn recorded(
         "recorded {ticks} ticks: `preheat why --journal {path}` tells the reasons"
     ));
     Ok(report)
-}
-
-/// What the optimum pays for as much attainment.
-fn oracle_gpu_hours(workload: &Workload, report: &RunReport) -> anyhow::Result<f64> {
-    Ok(Optimum::of(workload)?.bound_gpu_hours(report.attainment)?)
 }
 
 /// Who scales.
@@ -179,10 +178,11 @@ fn text(simulated: &Simulated<'_>, ttft_slo: Duration) -> String {
         report.replicas_peak,
         report.direction_changes
     );
-    let _ = writeln!(
-        text,
-        "optimum      {:.2} GPU-hours for as much attainment; this is {:.2} times that",
-        simulated.oracle_gpu_hours, simulated.gpu_hours_ratio
-    );
+    if let (Some(optimum), Some(ratio)) = (simulated.oracle_gpu_hours, simulated.gpu_hours_ratio) {
+        let _ = writeln!(
+            text,
+            "optimum      {optimum:.2} GPU-hours for as much attainment; this is {ratio:.2} times that"
+        );
+    }
     text
 }

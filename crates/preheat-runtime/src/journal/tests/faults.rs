@@ -139,16 +139,20 @@ fn damage_within_the_file_is_an_error_and_no_panic() {
 }
 
 #[test]
-fn foreign_and_newer_files_are_refused_and_left_alone() {
+fn foreign_files_and_those_of_other_versions_are_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let foreign = dir.path().join("foreign.db");
     sql(&foreign, "CREATE TABLE mine (x)");
     let newer = dir.path().join("newer.db");
     Journal::open(&newer, JournalOptions::default()).close();
     sql(&newer, "UPDATE schema_version SET version = 7");
+    let older = dir.path().join("older.db");
+    Journal::open(&older, JournalOptions::default()).close();
+    sql(&older, "UPDATE schema_version SET version = 1");
     for (path, expected) in [
         (foreign, "is a database, but no journal of preheat"),
-        (newer, "has version 7; this preheat knows versions up to 1"),
+        (newer, "has version 7; this preheat reads version 2"),
+        (older, "has version 1; this preheat reads version 2"),
     ] {
         let before = std::fs::read(&path).unwrap();
         let failure = Journal::open(&path, JournalOptions::default()).flush().failure.unwrap();
