@@ -7,3 +7,4 @@ pub mod config;
 pub mod journal;
 pub mod policy_file;
 pub mod status;
+pub mod yaml;

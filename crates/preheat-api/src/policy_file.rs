@@ -8,10 +8,13 @@
 //! It knows no policy: whether the name and the knobs exist is its reader's matter.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+use crate::yaml::{self, Place};
 
 /// A policy and its knobs.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -24,12 +27,27 @@ pub struct PolicyFile {
     pub knobs: BTreeMap<String, f64>,
 }
 
-/// What is wrong with a policy file.
-#[derive(Debug, thiserror::Error)]
-#[error("policy file {}: {reason}", path.display())]
+/// What is wrong with a policy file, and where.
+#[derive(Debug)]
 pub struct PolicyFileError {
     path: PathBuf,
+    place: Option<Place>,
     reason: String,
+}
+
+impl PolicyFileError {
+    /// What to do about it, where there is more to say than the message does.
+    pub fn hint(&self) -> Option<String> {
+        yaml::hint(&self.reason)
+    }
+}
+
+impl std::error::Error for PolicyFileError {}
+
+impl fmt::Display for PolicyFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        yaml::show(f, &self.path, self.place.as_ref(), &self.reason)
+    }
 }
 
 impl PolicyFile {
@@ -38,12 +56,17 @@ impl PolicyFile {
     /// # Errors
     /// When it can't be read or is no policy file.
     pub fn read(path: &Path) -> Result<Self, PolicyFileError> {
-        let failed = |reason: String| PolicyFileError { path: path.to_owned(), reason };
-        let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-        let file: Self = serde_saphyr::from_str(&text).map_err(|e| failed(e.to_string()))?;
+        let failed =
+            |place, reason: String| PolicyFileError { path: path.to_owned(), place, reason };
+        let text = fs::read_to_string(path)
+            .map_err(|error| failed(None, format!("can't be read: {error}")))?;
+        let file: Self = serde_saphyr::from_str(&text).map_err(|error| {
+            let place = error.location().and_then(|at| Place::of(&text, at));
+            failed(place, yaml::message(&error))
+        })?;
         match file.knobs.iter().find(|(_, value)| !value.is_finite()) {
             Some((knob, value)) => {
-                Err(failed(format!("`{knob}` is {value}; it must be a finite number")))
+                Err(failed(None, format!("`{knob}` is {value}; it must be a finite number")))
             }
             None => Ok(file),
         }

@@ -4,7 +4,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde_saphyr::{Location, SnippetMode};
+use preheat_api::yaml::{self, Place};
+use serde_saphyr::Location;
 
 /// A mistake in a scenario file, with its place.
 #[derive(Debug)]
@@ -15,13 +16,6 @@ struct Inner {
     file: PathBuf,
     place: Option<Place>,
     message: String,
-}
-
-#[derive(Debug)]
-struct Place {
-    line: u64,
-    column: u64,
-    line_text: String,
 }
 
 impl ScenarioError {
@@ -35,9 +29,14 @@ impl ScenarioError {
         &self.0.message
     }
 
+    /// What to do about it, where there is more to say than the message does.
+    pub fn hint(&self) -> Option<String> {
+        yaml::hint(&self.0.message)
+    }
+
     /// Line and column, from 1; absent when the mistake has no place.
     pub fn line_and_column(&self) -> Option<(u64, u64)> {
-        self.0.place.as_ref().map(|place| (place.line, place.column))
+        self.0.place.as_ref().map(Place::line_and_column)
     }
 }
 
@@ -47,16 +46,7 @@ impl std::error::Error for ScenarioError {}
 impl fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { file, place, message } = &*self.0;
-        let Some(Place { line, column, line_text }) = place else {
-            return write!(f, "{}: {message}", file.display());
-        };
-        writeln!(f, "{}:{line}:{column}: {message}", file.display())?;
-        let gutter = " ".repeat(line.to_string().len());
-        // A tab before the caret must be as wide as the one above it.
-        let column = usize::try_from(*column).unwrap_or(1);
-        let before = line_text.chars().take(column.saturating_sub(1));
-        let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        write!(f, "{gutter} |\n{line} | {line_text}\n{gutter} | {indent}^")
+        yaml::show(f, file, place.as_ref(), message)
     }
 }
 
@@ -67,22 +57,13 @@ pub(crate) struct Source<'a> {
     pub(crate) file: &'a Path,
 }
 
-/// A longer line is no longer read by people.
-const LINE_CHARS_MAX: usize = 200;
-
 impl Source<'_> {
     pub(crate) fn error(
         &self,
         location: Option<Location>,
         message: impl Into<String>,
     ) -> ScenarioError {
-        let place = location.filter(|at| at.line() > 0).map(|at| {
-            let index = usize::try_from(at.line() - 1).unwrap_or(usize::MAX);
-            // The end of the file is one line past the last one.
-            let line = self.text.lines().nth(index).unwrap_or_default();
-            let line_text = line.trim_end().chars().take(LINE_CHARS_MAX).collect();
-            Place { line: at.line(), column: at.column(), line_text }
-        });
+        let place = location.and_then(|at| Place::of(self.text, at));
         let (file, message) = (self.file.to_owned(), message.into());
         ScenarioError(Box::new(Inner { file, place, message }))
     }
@@ -98,10 +79,7 @@ impl Source<'_> {
 
     /// What the parser says, without the place, which is shown anyway.
     pub(crate) fn malformed(&self, error: &serde_saphyr::Error) -> ScenarioError {
-        let options = serde_saphyr::render_options! { snippets: SnippetMode::Off };
-        let rendered = error.without_snippet().render_with_options(options);
-        let message = rendered.rsplit_once(" at line ").map_or(&*rendered, |(message, _)| message);
-        self.error(error.location(), message)
+        self.error(error.location(), yaml::message(error))
     }
 }
 

@@ -25,6 +25,17 @@ pub(crate) fn hinted(message: impl fmt::Display, hint: impl Into<String>) -> any
     anyhow::Error::new(Hinted { message: message.to_string(), hint: hint.into() })
 }
 
+/// The same, where there may be no more to say than the message does.
+pub(crate) fn hinted_if<E>(error: E, hint: Option<String>) -> anyhow::Error
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    match hint {
+        Some(hint) => hinted(error, hint),
+        None => error.into(),
+    }
+}
+
 impl fmt::Display for Hinted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -8,11 +8,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_saphyr::{Location, SnippetMode, Spanned};
+use serde_saphyr::{Location, Spanned};
 
 use super::engine::PortRange;
 use super::template;
 use super::values::duration_text;
+use crate::yaml::{self, Place};
 
 /// A mistake in a configuration file, with its place.
 #[derive(Debug)]
@@ -23,14 +24,6 @@ struct Inner {
     file: PathBuf,
     place: Option<Place>,
     problem: Problem,
-}
-
-/// Where in the file.
-#[derive(Debug)]
-struct Place {
-    line: u64,
-    column: u64,
-    line_text: String,
 }
 
 /// What is wrong.
@@ -115,13 +108,13 @@ impl ConfigError {
 
     /// Line and column, from 1; absent when the mistake has no place.
     pub fn line_and_column(&self) -> Option<(u64, u64)> {
-        self.0.place.as_ref().map(|place| (place.line, place.column))
+        self.0.place.as_ref().map(Place::line_and_column)
     }
 
     /// What to do about it, where there is more to say than the message does.
     pub fn hint(&self) -> Option<String> {
         let hint = match &self.0.problem {
-            Problem::Malformed(message) => return malformed_hint(message),
+            Problem::Malformed(message) => return yaml::hint(message),
             Problem::Unreadable(_) => {
                 "pass the path of a configuration file, as in `preheat up preheat.yaml`"
             }
@@ -162,17 +155,7 @@ impl std::error::Error for ConfigError {}
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { file, place, problem } = &*self.0;
-        let Some(Place { line, column, line_text }) = place else {
-            return write!(f, "{}: {problem}", file.display());
-        };
-        writeln!(f, "{}:{line}:{column}: {problem}", file.display())?;
-        let number = line.to_string();
-        let gutter = " ".repeat(number.len());
-        // A tab before the caret must be as wide as the one above it.
-        let column = usize::try_from(*column).unwrap_or(1);
-        let before = line_text.chars().take(column.saturating_sub(1));
-        let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        write!(f, "{gutter} |\n{number} | {line_text}\n{gutter} | {indent}^")
+        yaml::show(f, file, place.as_ref(), problem)
     }
 }
 
@@ -184,14 +167,7 @@ pub(super) struct Source<'a> {
 
 impl Source<'_> {
     pub(super) fn error(&self, location: Option<Location>, problem: Problem) -> ConfigError {
-        let place = location.filter(|at| at.line() > 0).map(|at| {
-            let line = at.line();
-            let index = usize::try_from(line - 1).unwrap_or(usize::MAX);
-            // The end of the file is one line past the last one.
-            let line_text = self.text.lines().nth(index).unwrap_or_default();
-            let line_text = line_text.trim_end().chars().take(LINE_CHARS_MAX).collect();
-            Place { line, column: at.column(), line_text }
-        });
+        let place = location.and_then(|at| Place::of(self.text, at));
         ConfigError(Box::new(Inner { file: self.file.to_owned(), place, problem }))
     }
 
@@ -205,9 +181,7 @@ impl Source<'_> {
     }
 
     pub(super) fn malformed(&self, error: &serde_saphyr::Error) -> ConfigError {
-        let options = serde_saphyr::render_options! { snippets: SnippetMode::Off };
-        let rendered = error.without_snippet().render_with_options(options);
-        self.error(error.location(), Problem::Malformed(plain_message(&rendered)))
+        self.error(error.location(), Problem::Malformed(yaml::message(error)))
     }
 
     pub(super) fn socket(
@@ -221,52 +195,4 @@ impl Source<'_> {
         let allowed = "an address and a port, like 127.0.0.1:8080";
         text.parse().map_err(|_| self.error(location, Problem::out_of_range(key, text, allowed)))
     }
-}
-
-/// A longer line is no longer read by people.
-const LINE_CHARS_MAX: usize = 200;
-
-/// The parser's message without its place, which is shown anyway, and without its own options.
-fn plain_message(rendered: &str) -> String {
-    let message = rendered.rsplit_once(" at line ").map_or(rendered, |(message, _)| message);
-    let message = message
-        .strip_suffix(", set DuplicateKeyPolicy in Options if acceptable")
-        .unwrap_or(message);
-    match message {
-        "invalid u32" => "not a whole number from 0 to 4294967295".to_owned(),
-        "invalid u64" => "not a whole number, not negative".to_owned(),
-        "invalid floating point value" | "invalid f64" => "not a number".to_owned(),
-        "expected string scalar" => "not a single value".to_owned(),
-        "expected sequence start" => "not a list".to_owned(),
-        "expected mapping start" => "not a mapping of keys to values".to_owned(),
-        other => other.to_owned(),
-    }
-}
-
-/// `did you mean …?` for a misspelt key.
-fn malformed_hint(message: &str) -> Option<String> {
-    let rest = message.strip_prefix("unknown field `")?;
-    let (key, rest) = rest.split_once('`')?;
-    let (_, known) = rest.split_once("expected ")?;
-    let known = known.strip_prefix("one of ").unwrap_or(known);
-    let names = known.split(", ").map(|name| name.trim_matches('`'));
-    let nearest = names.min_by_key(|name| edit_distance(key, name))?;
-    let near = edit_distance(key, nearest) <= 3.min(key.len() / 2);
-    near.then(|| format!("did you mean `{nearest}`?"))
-}
-
-/// Levenshtein distance, letter case ignored.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let (a, b) = (a.to_lowercase(), b.to_lowercase());
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, a_char) in a.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, b_char) in b.chars().enumerate() {
-            let replaced = diagonal + usize::from(a_char != b_char);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.chars().count()]
 }

@@ -5,8 +5,6 @@ mod savings;
 mod seen;
 mod text;
 
-use std::path::Path;
-
 use preheat_api::config::{Launch, LocalConfig};
 use preheat_emulator::find_profile;
 use report::{PoolReport, Report};
@@ -19,7 +17,7 @@ use crate::failure::{Answer, hinted};
 
 pub(crate) fn run(args: &ColdstartArgs) -> anyhow::Result<Answer> {
     let reader = why::open(&args.journal)?;
-    let config = args.config.as_deref().map(read_config).transpose()?;
+    let config = args.config.as_deref().map(super::read_config).transpose()?;
     let mut report = Report { pools: Vec::new(), pools_without_starts: Vec::new() };
     for pool in why::pools(&reader, args.pool.as_deref())? {
         let seen = Seen::read(&reader, &pool)?;
@@ -38,13 +36,6 @@ pub(crate) fn run(args: &ColdstartArgs) -> anyhow::Result<Answer> {
         super::print(&text::text(&report))?;
     }
     Ok(Answer::Yes)
-}
-
-fn read_config(path: &Path) -> anyhow::Result<LocalConfig> {
-    LocalConfig::read(path).map_err(|error| match error.hint() {
-        Some(hint) => hinted(error, hint),
-        None => error.into(),
-    })
 }
 
 /// What a replica of the pool is, as far as anything given says so.

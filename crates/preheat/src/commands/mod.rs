@@ -18,9 +18,12 @@ mod why;
 mod traces;
 
 use std::io::{self, Write};
+use std::path::Path;
+
+use preheat_api::config::LocalConfig;
 
 use crate::cli::{Cli, Command};
-use crate::failure::Answer;
+use crate::failure::{Answer, hinted_if};
 
 /// The engine that demo and emulator run unless told otherwise: the class this tool is made for.
 pub(crate) const PROFILE_DEFAULT: &str = "qwen-27b-fp8-h100";
@@ -43,6 +46,14 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Answer> {
         Command::Completions { shell } => reference::completions(shell),
         Command::Reference { page } => reference::print(page),
     }
+}
+
+/// Reads a configuration file, as `preheat up` does.
+pub(crate) fn read_config(path: &Path) -> anyhow::Result<LocalConfig> {
+    LocalConfig::read(path).map_err(|error| {
+        let hint = error.hint();
+        hinted_if(error, hint)
+    })
 }
 
 /// Writes data to stdout; a reader that has gone away is an error that ends the command quietly.

@@ -1,11 +1,13 @@
 //! `preheat scenario`: scenario files under one autoscaler, and whether what they expect held.
 
+use std::path::PathBuf;
+
 use preheat_scenario::{Outcome, PREHEAT, RunError, Scenario};
 use preheat_sim::report::RunReport;
 use serde::Serialize;
 
 use crate::cli::ScenarioArgs;
-use crate::failure::{Answer, hinted};
+use crate::failure::{Answer, hinted, hinted_if};
 
 /// One scenario's run.
 #[derive(Debug, Serialize)]
@@ -28,9 +30,13 @@ struct Checked {
 
 pub(crate) fn run(args: &ScenarioArgs) -> anyhow::Result<Answer> {
     // All are read first: a mistake in the last one should not cost the time of the others.
-    let read = |file| Scenario::read(file).map_err(anyhow::Error::from);
-    let scenarios: Vec<Scenario> =
-        args.files.iter().map(|file| read(file)).collect::<Result<_, _>>()?;
+    let read = |file: &PathBuf| {
+        Scenario::read(file).map_err(|error| {
+            let hint = error.hint();
+            hinted_if(error, hint)
+        })
+    };
+    let scenarios: Vec<Scenario> = args.files.iter().map(read).collect::<Result<_, _>>()?;
     let width = scenarios.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0);
     let mut answer = Answer::Yes;
     for scenario in &scenarios {

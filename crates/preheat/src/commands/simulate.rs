@@ -16,7 +16,7 @@ use self::recording::Recording;
 use super::pool;
 use super::traces::{self, TraceRequest};
 use crate::cli::SimulateArgs;
-use crate::failure::{Answer, hinted};
+use crate::failure::{Answer, hinted, hinted_if};
 use crate::terminal::Line;
 
 /// Name of the policy that knows the future.
@@ -125,7 +125,10 @@ impl Policy {
         let path = Path::new(asked);
         // A file that happens to be called like a policy does not hide it.
         if select(asked).is_err() && path.is_file() {
-            let file = PolicyFile::read(path)?;
+            let file = PolicyFile::read(path).map_err(|error| {
+                let hint = error.hint();
+                hinted_if(error, hint)
+            })?;
             check(&file.policy)?;
             return Ok(Self::Setting(Setting { policy: file.policy, knobs: file.knobs }));
         }

@@ -31,10 +31,7 @@ use crate::cli::UpArgs;
 use crate::failure::{Answer, hinted};
 
 pub(crate) fn run(args: &UpArgs) -> anyhow::Result<Answer> {
-    let config = LocalConfig::read(&args.config).map_err(|error| match error.hint() {
-        Some(hint) => hinted(error, hint),
-        None => error.into(),
-    })?;
+    let config = super::read_config(&args.config)?;
     check_profiles(&config)?;
     if args.check {
         super::print(&format!("{} is fine\n", args.config.display()))?;
