@@ -54,6 +54,8 @@ fn observation(tick: u64, replicas: u64) -> Observation {
         replicas,
         gateway: Some(gateway),
         replicas_placeable: None,
+        replicas_allowed: None,
+        scheduled: Vec::new(),
     }
 }
 

@@ -99,6 +99,8 @@ mod tests {
             replicas: vec![replica],
             gateway: None,
             replicas_placeable: None,
+            replicas_allowed: None,
+            scheduled: Vec::new(),
         };
         let work = WorkTotals {
             slot_seconds: 0.0,

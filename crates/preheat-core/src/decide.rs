@@ -16,7 +16,7 @@ use crate::plan::{self, Steps};
 use crate::policy::{Policy, PolicySpec};
 use crate::rehearsal::Traffic;
 use crate::units::{Instant, ReplicaCount, Utilization};
-use crate::{backlog, capacity, cold_start, demand};
+use crate::{backlog, capacity, cold_start, demand, schedule};
 
 /// Decides what one pool should do, from what is known of it.
 ///
@@ -38,7 +38,8 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     let rehearsal =
         rehearse(spec, &mut memory, observation, &demand, &capacity, &cold_start, &fleet);
     let backlog = project_backlog(spec, observation, &demand, &capacity, &cold_start, &fleet);
-    let need = Need::of(spec, observation, &demand, &capacity, &rehearsal, &backlog);
+    let scheduled = schedule::replicas(observation, cold_start.lead_time);
+    let need = Need::of(spec, observation, &demand, &capacity, &rehearsal, &backlog, scheduled);
     let target_stabilized = stabilize(spec, &mut memory, now, need.target, fleet.supply());
 
     let limited = limit(spec, observation, source, &fleet, &need, target_stabilized);
@@ -62,6 +63,7 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
             supply,
             needed_for_load: ReplicaCount(need.for_load),
             needed_for_backlog: ReplicaCount(need.for_backlog),
+            needed_for_schedule: ReplicaCount(need.for_schedule),
             target: ReplicaCount(need.target),
             target_stabilized: ReplicaCount(target_stabilized),
             replicas_blind: fleet.blind,
@@ -173,6 +175,7 @@ impl Fleet {
 pub(crate) struct Need {
     pub(crate) for_load: u32,
     pub(crate) for_backlog: u32,
+    pub(crate) for_schedule: u32,
     pub(crate) target: u32,
 }
 
@@ -184,6 +187,7 @@ impl Need {
         capacity: &CapacityExplanation,
         rehearsal: &RehearsalExplanation,
         backlog: &BacklogExplanation,
+        for_schedule: u32,
     ) -> Self {
         let slots_per_replica = f64::from(capacity.concurrency_cap.get());
         let held = observation.gateway.as_ref().is_some_and(|gateway| gateway.held > 0);
@@ -194,7 +198,8 @@ impl Need {
             backlog::slots_needed(backlog, demand.service_time, drain_time, spare);
         // Twice what the load needs drains any backlog at the rate at which it came in.
         let for_backlog = ceil(slots_for_backlog / slots_per_replica).min(for_load.max(1));
-        Self { for_load, for_backlog, target: for_load.saturating_add(for_backlog) }
+        let target = for_load.saturating_add(for_backlog).max(for_schedule);
+        Self { for_load, for_backlog, for_schedule, target }
     }
 }
 
@@ -295,7 +300,7 @@ fn limit(
     need: &Need,
     target_stabilized: u32,
 ) -> Limited {
-    let (min, max) = (spec.replicas_min.0, spec.replicas_max.0);
+    let (min, max) = bounds(spec, observation);
     let supply = fleet.supply();
     let wanted = need.target.clamp(min, max);
     if wanted > supply {
@@ -315,6 +320,13 @@ fn limit(
         return Limited { desired: supply, hold: Some(Reason::ScaleDownStabilized) };
     }
     Limited { desired: stabilized, hold: None }
+}
+
+/// Fewest and most replicas, as far as the pool may hold them now.
+pub(crate) fn bounds(spec: &PolicySpec, observation: &Observation) -> (u32, u32) {
+    let (min, max) = (spec.replicas_min.0, spec.replicas_max.0);
+    let allowed = observation.replicas_allowed.map_or(max, |allowed| allowed.0.min(max));
+    (min, allowed.max(min))
 }
 
 /// The one reason that says most about this plan.
@@ -340,11 +352,12 @@ fn explain(
         return match steps.removed {
             0 => Reason::ScaleDownRateLimited,
             _ if supply > spec.replicas_max.0 => Reason::AboveMaximum,
+            _ if supply > bounds(spec, observation).1 => Reason::QuotaTaken,
             _ if limited.desired == 0 => Reason::ToZero,
             _ => Reason::DemandBelowPlan,
         };
     }
-    if need.target > spec.replicas_max.0 {
+    if need.target > bounds(spec, observation).1 {
         Reason::Capped
     } else if count(fleet.ready.len()) < limited.desired {
         Reason::StartsUnderWay
@@ -360,6 +373,8 @@ fn why_more(spec: &PolicySpec, observation: &Observation, fleet: &Fleet, need: &
         Reason::BelowMinimum
     } else if supply == 0 && waiting {
         Reason::Activate
+    } else if need.for_schedule > supply && need.for_load <= supply {
+        Reason::Scheduled
     } else if need.for_load <= supply {
         Reason::Backlog
     } else {

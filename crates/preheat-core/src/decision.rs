@@ -98,6 +98,8 @@ pub enum Reason {
     DemandAbovePlan,
     /// What is queued would outlast its drain time.
     Backlog,
+    /// What is scheduled to begin within a lead time needs more.
+    Scheduled,
     /// Requests are held and nothing is ready or on its way.
     Activate,
     /// Fewer than the lower bound.
@@ -116,6 +118,8 @@ pub enum Reason {
     ToZero,
     /// More exist than the upper bound allows.
     AboveMaximum,
+    /// Another pool needs the GPUs more.
+    QuotaTaken,
     /// A replica's signals are missing or stale, so nothing is given up.
     SignalsMissing,
 }
@@ -127,6 +131,7 @@ impl Reason {
             Self::Steady => "Steady",
             Self::DemandAbovePlan => "DemandAbovePlan",
             Self::Backlog => "Backlog",
+            Self::Scheduled => "Scheduled",
             Self::Activate => "Activate",
             Self::BelowMinimum => "BelowMinimum",
             Self::StartsUnderWay => "StartsUnderWay",
@@ -136,15 +141,17 @@ impl Reason {
             Self::DemandBelowPlan => "DemandBelowPlan",
             Self::ToZero => "ToZero",
             Self::AboveMaximum => "AboveMaximum",
+            Self::QuotaTaken => "QuotaTaken",
             Self::SignalsMissing => "SignalsMissing",
         }
     }
 
     /// Every reason, for references and metric registration.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Steady,
         Self::DemandAbovePlan,
         Self::Backlog,
+        Self::Scheduled,
         Self::Activate,
         Self::BelowMinimum,
         Self::StartsUnderWay,
@@ -154,6 +161,7 @@ impl Reason {
         Self::DemandBelowPlan,
         Self::ToZero,
         Self::AboveMaximum,
+        Self::QuotaTaken,
         Self::SignalsMissing,
     ];
 }
@@ -179,7 +187,9 @@ pub struct Explanation {
     pub needed_for_load: ReplicaCount,
     /// Replicas needed on top, to drain the backlog in time.
     pub needed_for_backlog: ReplicaCount,
-    /// Computed before limits.
+    /// Replicas that are scheduled to be ready by the end of a lead time.
+    pub needed_for_schedule: ReplicaCount,
+    /// Computed before limits: the larger of load and backlog together and the schedule.
     pub target: ReplicaCount,
     /// Largest need that the stabilization window remembers.
     pub target_stabilized: ReplicaCount,

@@ -58,7 +58,10 @@ fn check_bounds(policy: &Policy, observation: &Observation, decision: &Decision)
     let within_max = existing as u64 + u64::from(started) <= u64::from(spec.replicas_max.0);
     let placeable = observation.replicas_placeable.unwrap_or(u32::MAX);
     let fine = started == 0 || (within_max && started <= placeable && started <= spec.starts_max);
-    ensure(fine, "D2", || format!("{started} starts beside {existing} replicas"))
+    ensure(fine, "D2", || format!("{started} starts beside {existing} replicas"))?;
+    let allowed = observation.replicas_allowed.unwrap_or(spec.replicas_max);
+    let fine = started == 0 || desired <= allowed.max(spec.replicas_min);
+    ensure(fine, "D11", || format!("{started} starts, and {desired} desired of {allowed} allowed"))
 }
 
 /// D3–D6: no replica is touched twice, each step fits the phase, nothing with a request in it is

@@ -21,6 +21,7 @@ mod cold_start;
 mod demand;
 mod plan;
 mod rehearsal;
+mod schedule;
 
 mod decision;
 mod memory;
@@ -40,7 +41,7 @@ pub use memory::{
 };
 pub use observation::{
     Counters, GatewayObservation, LatencyWindow, Observation, ReplicaId, ReplicaObservation,
-    ReplicaPhase, Rung, Sample, TickId,
+    ReplicaPhase, Rung, Sample, ScheduledDemand, TickId,
 };
 pub use policy::{ColdStartPrior, Policy, PolicyError, PolicySpec, ScaleRateLimit, Slo, SloMetric};
 pub use rehearsal::{Found, Peak, RULES, Rehearsal, RehearsedFleet};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Concurrency, Instant, Utilization};
+use crate::units::{Concurrency, Instant, ReplicaCount, Utilization};
 
 /// Number of one observe-decide-apply round, counted from 0 for each pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -235,6 +235,22 @@ pub struct Observation {
     pub gateway: Option<GatewayObservation>,
     /// Replicas that could still be placed now (GPU slots, quota); absent when nobody knows.
     pub replicas_placeable: Option<u32>,
+    /// Most replicas that the pool may hold while others need the GPUs; absent where it shares none.
+    /// What is held beyond is given up, but never below the pool's minimum.
+    pub replicas_allowed: Option<ReplicaCount>,
+    /// What is scheduled and has not ended; a world leaves out what begins later than in a day.
+    pub scheduled: Vec<ScheduledDemand>,
+}
+
+/// Demand that somebody has announced: so many replicas should be ready from a time on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduledDemand {
+    /// From when.
+    pub from: Instant,
+    /// Until when.
+    pub until: Instant,
+    /// At least how many.
+    pub replicas: ReplicaCount,
 }
 
 #[cfg(test)]

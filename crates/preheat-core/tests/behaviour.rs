@@ -6,8 +6,8 @@ mod toy;
 
 use std::time::Duration;
 
-use preheat_core::{Action, Policy, PolicySpec, Reason, ReplicaCount};
-use toy::{Row, Setup, Toy};
+use preheat_core::{Action, Instant, Policy, PolicySpec, Reason, ReplicaCount, ScheduledDemand};
+use toy::{Row, Setup, TICK, Toy};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -41,6 +41,39 @@ fn constant_traffic_settles_on_littles_law_and_stays() {
         let reason = row.decision.explanation.reason;
         assert!(matches!(reason, Reason::Steady | Reason::ScaleDownStabilized), "{reason:?}");
     }
+}
+
+/// What is announced is ready when it begins, and is given up after it has ended.
+#[test]
+fn what_is_scheduled_is_started_a_lead_time_ahead() {
+    let mut toy = Toy::new(setup(|_| {}), 1);
+    let from = Instant::ORIGIN.saturating_add(Duration::from_secs(1000) + 30 * MINUTE);
+    let until = from.saturating_add(20 * MINUTE);
+    toy.scheduled = vec![ScheduledDemand { from, until, replicas: ReplicaCount(12) }];
+    let before = toy.run(26 * MINUTE, 0.2).to_vec();
+    assert!(before.iter().all(|row| row.ready + row.starting <= 2), "nothing is started too soon");
+    let ahead = toy.run(4 * MINUTE, 0.2).to_vec();
+    assert_eq!(last(&ahead).ready, 12);
+    assert!(ahead.iter().any(|row| row.decision.explanation.reason == Reason::Scheduled));
+    let during = toy.run(20 * MINUTE - TICK, 0.2).to_vec();
+    assert!(during.iter().all(|row| row.ready == 12));
+    let after = toy.run(30 * MINUTE, 0.2).to_vec();
+    assert!(last(&after).ready <= 2, "{}", last(&after).ready);
+}
+
+/// Another pool takes the GPUs: drained, not cut, and never below the minimum.
+#[test]
+fn what_another_pool_needs_more_is_drained_and_comes_back() {
+    let mut toy = Toy::new(setup(|spec| spec.replicas_min = ReplicaCount(2)), 6);
+    toy.run(10 * MINUTE, 3.0);
+    toy.replicas_allowed = Some(ReplicaCount(1));
+    let taken = toy.run(10 * MINUTE, 3.0).to_vec();
+    assert_eq!((last(&taken).ready, last(&taken).starting, toy.cut), (2, 0, 0));
+    assert!(taken.iter().any(|row| row.decision.explanation.reason == Reason::QuotaTaken));
+    assert_eq!(last(&taken).decision.explanation.reason, Reason::Capped);
+    toy.replicas_allowed = None;
+    let back = toy.run(10 * MINUTE, 3.0).to_vec();
+    assert!(last(&back).ready >= 4, "{}", last(&back).ready);
 }
 
 /// During a cold start of two minutes a queue builds up. A rule on queue length would order more at

@@ -45,7 +45,15 @@ fn replica(id: u64, phase: ReplicaPhase, since: u64, ordered: u64) -> ReplicaObs
 
 fn observed(now: u64, replicas: Vec<ReplicaObservation>) -> Observation {
     let tick = TickId(now);
-    Observation { tick, now: at(now), replicas, gateway: None, replicas_placeable: None }
+    Observation {
+        tick,
+        now: at(now),
+        replicas,
+        gateway: None,
+        replicas_placeable: None,
+        replicas_allowed: None,
+        scheduled: Vec::new(),
+    }
 }
 
 /// One tick: now, the phase or none where the replica is gone, since when, restarts.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use preheat_core::{
     Concurrency, Counters, GatewayObservation, Instant, Memory, Observation, PolicySpec,
     Probability, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample,
-    ScaleRateLimit, TickId, Utilization, decide, invariants,
+    ScaleRateLimit, ScheduledDemand, TickId, Utilization, decide, invariants,
 };
 use proptest::prelude::*;
 
@@ -96,11 +96,26 @@ fn gateway(now: Instant) -> impl Strategy<Value = Option<GatewayObservation>> {
 fn observation(tick: u64, at: u64) -> impl Strategy<Value = Observation> {
     let now = Instant::ORIGIN.saturating_add(Duration::from_secs(5000 + at));
     let replicas = proptest::collection::vec(replica(now), 0..12);
-    (replicas, gateway(now), proptest::option::of(0_u32..8)).prop_map(
-        move |(mut replicas, gateway, replicas_placeable)| {
+    let quota = (proptest::option::of(0_u32..8), proptest::option::of(0_u32..12));
+    let scheduled = proptest::collection::vec((0_u64..12_000, 0_u64..3_600, 0_u32..20), 0..3);
+    (replicas, gateway(now), quota, scheduled).prop_map(
+        move |(mut replicas, gateway, (replicas_placeable, allowed), scheduled)| {
             replicas.sort_by_key(|r| r.id);
             replicas.dedup_by_key(|r| r.id);
-            Observation { tick: TickId(tick), now, replicas, gateway, replicas_placeable }
+            let scheduled = scheduled.into_iter().map(|(from, lasts, replicas)| ScheduledDemand {
+                from: Instant::ORIGIN.saturating_add(Duration::from_secs(from)),
+                until: Instant::ORIGIN.saturating_add(Duration::from_secs(from + lasts)),
+                replicas: ReplicaCount(replicas),
+            });
+            Observation {
+                tick: TickId(tick),
+                now,
+                replicas,
+                gateway,
+                replicas_placeable,
+                replicas_allowed: allowed.map(ReplicaCount),
+                scheduled: scheduled.collect(),
+            }
         },
     )
 }
@@ -178,6 +193,8 @@ proptest! {
                 replicas: Vec::new(),
                 gateway: Some(gateway),
                 replicas_placeable: None,
+                replicas_allowed: None,
+                scheduled: Vec::new(),
             };
             let policy = PolicySpec::default().validate().expect("defaults are valid");
             decide(&policy, &Memory::default(), &observation).explanation.target

@@ -301,6 +301,8 @@ mod tests {
                 replicas: Vec::new(),
                 gateway: None,
                 replicas_placeable: None,
+                replicas_allowed: None,
+                scheduled: Vec::new(),
             };
             let decision = decide(&policy, &memory, &observation);
             memory = decision.memory.clone();

@@ -66,6 +66,10 @@ fn reason(explanation: &Explanation) -> String {
             "{:.0} requests would still be queued when a start ordered now is ready",
             explanation.backlog.requests_at_lead_time
         ),
+        Reason::Scheduled => format!(
+            "{} are scheduled to be ready within a lead time, and {supply} are ready or on the way",
+            explanation.needed_for_schedule
+        ),
         Reason::Activate => "requests are held, and nothing is ready or on its way".to_owned(),
         Reason::BelowMinimum => "fewer than the lower bound".to_owned(),
         Reason::StartsUnderWay => {
@@ -90,6 +94,7 @@ fn reason(explanation: &Explanation) -> String {
         ),
         Reason::ToZero => "nothing has arrived in the whole stabilization window".to_owned(),
         Reason::AboveMaximum => "more than the upper bound".to_owned(),
+        Reason::QuotaTaken => "another pool needs the GPUs more".to_owned(),
         Reason::SignalsMissing => {
             "signals are missing or stale, and nothing is given up on ignorance".to_owned()
         }

@@ -96,6 +96,8 @@ impl Pool {
                     replicas: vec![replica],
                     gateway: None,
                     replicas_placeable: None,
+                    replicas_allowed: None,
+                    scheduled: Vec::new(),
                 });
                 self.now += 2;
             }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use preheat_core::{
     Action, Concurrency, Counters, Decision, GatewayObservation, Instant, Memory, Observation,
-    Policy, PolicySpec, ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample, TickId, decide,
-    invariants,
+    Policy, PolicySpec, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample,
+    ScheduledDemand, TickId, decide, invariants,
 };
 
 pub(crate) const TICK: Duration = Duration::from_secs(2);
@@ -67,6 +67,9 @@ pub(crate) struct Toy {
     /// Signals that the world hides: engines' metrics, the gateway.
     pub(crate) engines_visible: bool,
     pub(crate) gateway_visible: bool,
+    /// What the world says of other pools, and of what is announced.
+    pub(crate) replicas_allowed: Option<ReplicaCount>,
+    pub(crate) scheduled: Vec<ScheduledDemand>,
     pub(crate) cut: usize,
     pub(crate) rows: Vec<Row>,
 }
@@ -97,6 +100,8 @@ impl Toy {
             arrivals_carry: 0.0,
             engines_visible: true,
             gateway_visible: true,
+            replicas_allowed: None,
+            scheduled: Vec::new(),
             cut: 0,
             rows: Vec::new(),
         }
@@ -195,7 +200,15 @@ impl Toy {
         });
         let tick = TickId(self.tick);
         self.tick += 1;
-        Observation { tick, now, replicas, gateway, replicas_placeable: None }
+        Observation {
+            tick,
+            now,
+            replicas,
+            gateway,
+            replicas_placeable: None,
+            replicas_allowed: self.replicas_allowed,
+            scheduled: self.scheduled.clone(),
+        }
     }
 
     fn apply(&mut self, decision: &Decision) {

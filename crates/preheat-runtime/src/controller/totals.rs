@@ -226,6 +226,8 @@ mod tests {
             replicas: replicas.to_vec(),
             gateway: None,
             replicas_placeable: None,
+            replicas_allowed: None,
+            scheduled: Vec::new(),
         };
         let mut totals = Totals::new(2);
         totals.charge(&seen(100, before), &seen(110, after));

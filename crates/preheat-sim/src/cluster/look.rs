@@ -138,6 +138,8 @@ impl Cluster {
             replicas,
             gateway: Some(self.take_gateway(taken)),
             replicas_placeable: self.placement.placeable(),
+            replicas_allowed: None,
+            scheduled: Vec::new(),
         })
     }
 

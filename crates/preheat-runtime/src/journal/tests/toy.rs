@@ -105,7 +105,15 @@ impl Toy {
         let ids: Vec<ReplicaId> = self.replicas.keys().copied().collect();
         let replicas = ids.into_iter().map(|id| self.replica(id, in_flight, blind)).collect();
         let gateway = (self.noise(15) != 0).then(|| self.gateway(arrivals, ready));
-        Observation { tick, now, replicas, gateway, replicas_placeable: Some(9) }
+        Observation {
+            tick,
+            now,
+            replicas,
+            gateway,
+            replicas_placeable: Some(9),
+            replicas_allowed: None,
+            scheduled: Vec::new(),
+        }
     }
 
     fn replica(&mut self, id: ReplicaId, in_flight: u32, blind: bool) -> ReplicaObservation {

@@ -76,6 +76,8 @@ impl PoolLoop {
                 replicas: seen.replicas,
                 gateway: Some(self.meter.take(now)),
                 replicas_placeable: seen.replicas_placeable,
+                replicas_allowed: None,
+                scheduled: Vec::new(),
             };
             let ticked = controller.tick(observation);
             self.tell(&ticked.plan, ticked.entry.body.explanation());
