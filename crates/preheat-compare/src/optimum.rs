@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use preheat_sim::oracle::{
-    Costs, DemandSpec, Opening, Oracle, OraclePlan, OracleSpec, ServiceModel, demand,
+    Costs, DemandSpec, Opening, Oracle, OraclePlan, OracleSpec, ServiceModel, SleepTier, demand,
 };
 use preheat_sim::report::RunReport;
 use preheat_sim::run::{Simulation, SimulationConfig};
@@ -52,15 +52,21 @@ impl<'a> Optimum<'a> {
         // A slot of about the TTFT aim balances what averaging hides and what waiting evens out.
         let slot = Duration::from_secs(config.bounds.ttft_slo.as_secs().clamp(1, 10));
         let lead = config.startup.typical();
-        let lead_slots = lead.as_nanos().div_ceil(slot.as_nanos());
+        let slots = |time: Duration| {
+            u32::try_from(time.as_nanos().div_ceil(slot.as_nanos())).unwrap_or(u32::MAX)
+        };
         let fleet = Simulation::new(config.clone())?.replicas_initial(&workload.trace.requests);
         let gpus = f64::from(config.gpus_per_replica);
         let oracle = Oracle::new(OracleSpec {
             slot,
             demand: demand(&workload.trace, &DemandSpec { slot, service, margin })?,
-            lead_slots: u32::try_from(lead_slots).unwrap_or(u32::MAX),
+            lead_slots: slots(lead),
             costs: Costs { replica_slot: gpus * slot.as_secs_f64() / SECS_PER_HOUR, start: 0.0 },
-            sleep: None,
+            sleep: workload.spec.standby.map(|standby| SleepTier {
+                price_fraction: standby.price.get(),
+                wake_slots: slots(standby.wake_prior),
+                wake: 0.0,
+            }),
             opening: Opening::Fleet(fleet),
         })?;
         let charged = if config.initial_start_charged { lead.as_secs_f64() } else { 0.0 };

@@ -3,18 +3,20 @@
 //!
 //! **Invariant:** this file branches, its neighbours compute.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::cold_start::StartTimes;
 use crate::decision::{
-    ArrivalSource, BacklogExplanation, CapacityExplanation, ColdStartExplanation, Decision,
-    DemandExplanation, Explanation, Plan, Reason, RehearsalExplanation, SupplyExplanation,
+    ArrivalSource, BacklogExplanation, CapacityExplanation, Decision, DemandExplanation,
+    Explanation, Plan, Reason, RehearsalExplanation, SupplyExplanation,
 };
+use crate::ladder::Ladder;
 use crate::memory::{LastTick, Memory, TargetAt, WINDOW_ENTRIES_MAX, push_bounded};
 use crate::observation::{Observation, ReplicaId, ReplicaPhase};
 use crate::plan::{self, Steps};
 use crate::policy::{Policy, PolicySpec};
-use crate::rehearsal::Traffic;
+use crate::rehearsal::{Prices, Traffic};
 use crate::units::{Instant, ReplicaCount, Utilization};
 use crate::{backlog, capacity, cold_start, demand, schedule};
 
@@ -34,22 +36,25 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     let capacity = capacity::estimate(spec, &memory, observation);
     let starts = StartTimes::learned(spec, &memory, now);
     let cold_start = starts.explain();
+    let ladder = Ladder::of(spec, &starts, &cold_start);
     let fleet = Fleet::of(spec, &memory, &starts, observation);
-    let rehearsal =
-        rehearse(spec, &mut memory, observation, &demand, &capacity, &cold_start, &fleet);
-    let backlog = project_backlog(spec, observation, &demand, &capacity, &cold_start, &fleet);
-    let scheduled = schedule::replicas(observation, cold_start.lead_time);
-    let need = Need::of(spec, observation, &demand, &capacity, &rehearsal, &backlog, scheduled);
-    let target_stabilized = stabilize(spec, &mut memory, now, need.target, fleet.supply());
+    let traffic = traffic(spec, &memory, observation, &demand, &capacity, &fleet);
+    let rehearsal = ladder.rehearse_ready(&mut memory, &traffic);
+    let in_all = ladder.rehearse_in_all(&mut memory, &traffic, count(fleet.standby.len()));
+    let rehearsed = Rehearsed { ready: &rehearsal, in_all: in_all.as_ref() };
+    let backlogs = Backlogs::project(spec, observation, &demand, &capacity, &ladder, &fleet);
+    let need = Need::of(spec, observation, &demand, &capacity, &rehearsed, &backlogs, &ladder);
+    let targets = Targets::stabilize(spec, &mut memory, now, &need, &fleet);
 
-    let limited = limit(spec, observation, source, &fleet, &need, target_stabilized);
-    let steps = plan::steps(spec, &mut memory, observation, &fleet, &limited);
-    let reason = explain(spec, observation, &fleet, &need, &limited, &steps);
+    let limited = limit(spec, observation, source, &ladder, &fleet, &need, &targets);
+    let steps = plan::steps(spec, &mut memory, observation, &fleet, &ladder, &limited);
+    let reason = explain(spec, observation, &ladder, &fleet, &need, &limited, &steps);
 
     memory.last = Some(LastTick { tick: observation.tick, at: now });
     let desired = ReplicaCount(limited.desired);
     let next_tick_at = now.saturating_add(spec.tick_interval);
     let supply = fleet.explain(observation, &capacity);
+    let standby = ladder.explain(&memory, in_all, limited.in_all);
     Decision {
         plan: Plan { desired, actions: steps.actions, next_tick_at },
         memory,
@@ -59,13 +64,14 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
             capacity,
             cold_start,
             rehearsal,
-            backlog,
+            standby,
+            backlog: backlogs.ready,
             supply,
             needed_for_load: ReplicaCount(need.for_load),
             needed_for_backlog: ReplicaCount(need.for_backlog),
             needed_for_schedule: ReplicaCount(need.for_schedule),
             target: ReplicaCount(need.target),
-            target_stabilized: ReplicaCount(target_stabilized),
+            target_stabilized: ReplicaCount(targets.ready),
             replicas_blind: fleet.blind,
             replicas_overdue: fleet.overdue,
         },
@@ -139,6 +145,18 @@ impl Fleet {
         count(self.ready.len() + self.starting.len())
     }
 
+    /// Ready, or on its way and ready within `lead`: what can be counted on before anything that is
+    /// ordered now.
+    pub(crate) fn supply_within(&self, lead: Duration) -> u32 {
+        let soon = self.starting.iter().take_while(|(residual, _)| *residual <= lead).count();
+        count(self.ready.len() + soon)
+    }
+
+    /// Everything that is, or can be had without a start.
+    pub(crate) fn in_all(&self) -> u32 {
+        self.supply() + count(self.standby.len() + self.draining.len())
+    }
+
     /// Everything that exists.
     pub(crate) fn total(&self) -> u32 {
         let idle = self.overdue.len() + self.draining.len() + self.standby.len();
@@ -171,12 +189,59 @@ impl Fleet {
     }
 }
 
+/// What the rules hold.
+struct Rehearsed<'a> {
+    ready: &'a RehearsalExplanation,
+    in_all: Option<&'a RehearsalExplanation>,
+}
+
+/// What would still be queued when a replica that is ordered now is ready.
+struct Backlogs {
+    /// One that is woken, where one sleeps, else one that is started.
+    ready: BacklogExplanation,
+    /// One that is started.
+    cold: BacklogExplanation,
+}
+
+impl Backlogs {
+    fn project(
+        spec: &PolicySpec,
+        observation: &Observation,
+        demand: &DemandExplanation,
+        capacity: &CapacityExplanation,
+        ladder: &Ladder,
+        fleet: &Fleet,
+    ) -> Self {
+        let requests = backlog::requests(spec, observation);
+        let residuals: Vec<Duration> =
+            fleet.starting.iter().map(|(residual, _)| *residual).collect();
+        let at = |lead_time| {
+            let projection = backlog::Projection {
+                // Equal to the arrival rate, but where the service time is not known yet.
+                arrival_rate: demand.offered_load.get() / demand.service_time.as_secs_f64(),
+                service_time: demand.service_time,
+                concurrency_cap: capacity.concurrency_cap,
+                ready: count(fleet.ready.len()),
+                residuals: &residuals,
+                lead_time,
+            };
+            backlog::project(requests, &projection)
+        };
+        let cold = at(ladder.lead_cold);
+        let ready = if fleet.standby.is_empty() { cold.clone() } else { at(ladder.lead_ready) };
+        Self { ready, cold }
+    }
+}
+
 /// Replicas needed, before limits.
 pub(crate) struct Need {
     pub(crate) for_load: u32,
     pub(crate) for_backlog: u32,
     pub(crate) for_schedule: u32,
+    /// Ready ones.
     pub(crate) target: u32,
+    /// Ready and sleeping ones together.
+    pub(crate) in_all: u32,
 }
 
 impl Need {
@@ -185,109 +250,125 @@ impl Need {
         observation: &Observation,
         demand: &DemandExplanation,
         capacity: &CapacityExplanation,
-        rehearsal: &RehearsalExplanation,
-        backlog: &BacklogExplanation,
-        for_schedule: u32,
+        rehearsed: &Rehearsed<'_>,
+        backlogs: &Backlogs,
+        ladder: &Ladder,
     ) -> Self {
         let slots_per_replica = f64::from(capacity.concurrency_cap.get());
         let held = observation.gateway.as_ref().is_some_and(|gateway| gateway.held > 0);
-        let for_load = ceil(rehearsal.slots_held / slots_per_replica).max(u32::from(held));
+        let for_load = ceil(rehearsed.ready.slots_held / slots_per_replica).max(u32::from(held));
         let spare = f64::from(for_load) * slots_per_replica - demand.offered_load.get();
-        let drain_time = spec.backlog_drain_time;
-        let slots_for_backlog =
-            backlog::slots_needed(backlog, demand.service_time, drain_time, spare);
-        // Twice what the load needs drains any backlog at the rate at which it came in.
-        let for_backlog = ceil(slots_for_backlog / slots_per_replica).min(for_load.max(1));
-        let target = for_load.saturating_add(for_backlog).max(for_schedule);
-        Self { for_load, for_backlog, for_schedule, target }
+        let for_backlog = |backlog| {
+            let drain_time = spec.backlog_drain_time;
+            let slots = backlog::slots_needed(backlog, demand.service_time, drain_time, spare);
+            // Twice what the load needs drains any backlog at the rate at which it came in.
+            ceil(slots / slots_per_replica).min(for_load.max(1))
+        };
+        let target = |backlog, lead_time| {
+            let scheduled = schedule::replicas(observation, lead_time);
+            for_load.saturating_add(for_backlog(backlog)).max(scheduled)
+        };
+        let cold = target(&backlogs.cold, ladder.lead_cold);
+        let in_all = rehearsed.in_all.map(|in_all| ceil(in_all.slots_held / slots_per_replica));
+        Self {
+            for_load,
+            for_backlog: for_backlog(&backlogs.ready),
+            for_schedule: schedule::replicas(observation, ladder.lead_ready),
+            target: target(&backlogs.ready, ladder.lead_ready),
+            in_all: ladder.in_all(cold, in_all),
+        }
     }
 }
 
-/// Lets every rule live through this tick, and follows the best.
-fn rehearse(
+/// What the rehearsal is told, but for how far ahead it must decide, and at which price.
+fn traffic(
     spec: &PolicySpec,
-    memory: &mut Memory,
+    memory: &Memory,
     observation: &Observation,
     demand: &DemandExplanation,
     capacity: &CapacityExplanation,
-    cold_start: &ColdStartExplanation,
     fleet: &Fleet,
-) -> RehearsalExplanation {
+) -> Traffic {
     let now = observation.now;
-    let since = memory.last.map_or(Duration::ZERO, |last| now.since(last.at));
-    let traffic = Traffic {
+    Traffic {
         now,
-        since,
+        since: memory.last.map_or(Duration::ZERO, |last| now.since(last.at)),
         arrivals: demand::arrivals_since_last(memory, demand.source).map(|count| count as f64),
         load: demand.offered_load.get(),
         service_time: demand.service_time,
         slots: f64::from(capacity.concurrency_cap.get()),
         ttft_aim: spec.slo.threshold,
-        lead_time: cold_start.lead_time,
+        lead_time: Duration::ZERO,
         drain_time: spec.backlog_drain_time,
         replicas_min: spec.replicas_min.0,
         replicas_max: spec.replicas_max.0,
+        prices: Prices::of(1.0),
         supply: fleet.supply(),
         allowance: 1.0 - spec.slo.quantile.get(),
-    };
-    memory.rehearsal.step(&traffic)
-}
-
-fn project_backlog(
-    spec: &PolicySpec,
-    observation: &Observation,
-    demand: &DemandExplanation,
-    capacity: &CapacityExplanation,
-    cold_start: &ColdStartExplanation,
-    fleet: &Fleet,
-) -> BacklogExplanation {
-    let residuals: Vec<Duration> = fleet.starting.iter().map(|(residual, _)| *residual).collect();
-    let projection = backlog::Projection {
-        // Equal to the arrival rate, but where the service time is not known yet.
-        arrival_rate: demand.offered_load.get() / demand.service_time.as_secs_f64(),
-        service_time: demand.service_time,
-        concurrency_cap: capacity.concurrency_cap,
-        ready: count(fleet.ready.len()),
-        residuals: &residuals,
-        lead_time: cold_start.lead_time,
-    };
-    backlog::project(backlog::requests(spec, observation), &projection)
+    }
 }
 
 /// A tick that comes later than so many intervals is the first after a pause, not a slow one.
 const PAUSE_TICKS: u32 = 10;
 
-/// The largest target of the stabilization window, this tick's included. After a pause that covers
-/// the window, or without memory, what exists is taken to have been needed: a fleet that was just
-/// adopted is not cut down.
-fn stabilize(
-    spec: &PolicySpec,
-    memory: &mut Memory,
+/// The largest targets of the stabilization window, this tick's included.
+struct Targets {
+    ready: u32,
+    in_all: u32,
+}
+
+impl Targets {
+    /// After a pause that covers the window, or without memory, what exists is taken to have been
+    /// needed: a fleet that was just adopted is not cut down.
+    fn stabilize(
+        spec: &PolicySpec,
+        memory: &mut Memory,
+        now: Instant,
+        need: &Need,
+        fleet: &Fleet,
+    ) -> Self {
+        let pause = spec.tick_interval.saturating_mul(PAUSE_TICKS);
+        let paused = memory.last.is_none_or(|last| now.since(last.at) > pause);
+        let found = |supply| if paused { supply } else { 0 };
+        let window = Window { now, oldest: now.saturating_sub(spec.scale_down_window) };
+        let ready = window.largest(&mut memory.targets, need.target, found(fleet.supply()));
+        let in_all = window.largest(&mut memory.targets_in_all, need.in_all, found(fleet.in_all()));
+        Self { ready, in_all }
+    }
+}
+
+/// The stabilization window at one tick.
+struct Window {
     now: Instant,
-    target: u32,
-    supply: u32,
-) -> u32 {
-    let oldest = now.saturating_sub(spec.scale_down_window);
-    while memory.targets.front().is_some_and(|entry| entry.at < oldest) {
-        memory.targets.pop_front();
+    oldest: Instant,
+}
+
+impl Window {
+    /// Adds `target`, and before it what was `found` if nothing is remembered; returns the largest.
+    fn largest(&self, targets: &mut VecDeque<TargetAt>, target: u32, found: u32) -> u32 {
+        while targets.front().is_some_and(|entry| entry.at < self.oldest) {
+            targets.pop_front();
+        }
+        if targets.is_empty() && found > 0 {
+            targets.push_back(TargetAt { at: self.now, target: found });
+        }
+        // A target that a later one reaches can never again be the window's largest.
+        while targets.back().is_some_and(|entry| entry.target <= target) {
+            targets.pop_back();
+        }
+        push_bounded(targets, TargetAt { at: self.now, target }, WINDOW_ENTRIES_MAX);
+        targets.front().map_or(target, |entry| entry.target)
     }
-    let pause = spec.tick_interval.saturating_mul(PAUSE_TICKS);
-    let paused = memory.last.is_none_or(|last| now.since(last.at) > pause);
-    if memory.targets.is_empty() && paused {
-        memory.targets.push_back(TargetAt { at: now, target: supply });
-    }
-    // A target that a later one reaches can never again be the window's largest.
-    while memory.targets.back().is_some_and(|entry| entry.target <= target) {
-        memory.targets.pop_back();
-    }
-    push_bounded(&mut memory.targets, TargetAt { at: now, target }, WINDOW_ENTRIES_MAX);
-    memory.targets.front().map_or(target, |entry| entry.target)
 }
 
 /// Where the pool should go, and what keeps it from going further.
 pub(crate) struct Limited {
     /// Replicas that should be ready or on their way.
     pub(crate) desired: u32,
+    /// Replicas that there should be, sleeping ones included.
+    pub(crate) in_all: u32,
+    /// Those beyond so many may go.
+    pub(crate) in_all_kept: u32,
     /// Why nothing may be given up, if so.
     pub(crate) hold: Option<Reason>,
 }
@@ -296,30 +377,35 @@ fn limit(
     spec: &PolicySpec,
     observation: &Observation,
     source: ArrivalSource,
+    ladder: &Ladder,
     fleet: &Fleet,
     need: &Need,
-    target_stabilized: u32,
+    targets: &Targets,
 ) -> Limited {
     let (min, max) = bounds(spec, observation);
-    let supply = fleet.supply();
+    let supply = fleet.supply_within(ladder.counted_within());
     let wanted = need.target.clamp(min, max);
-    if wanted > supply {
-        return Limited { desired: wanted, hold: None };
-    }
     // A pool without a ready replica and without a gateway has nobody to ask, and nothing to lose.
     let nobody_to_ask = fleet.ready.is_empty() && observation.gateway.is_none();
     let blind = !fleet.blind.is_empty() || (source == ArrivalSource::Unknown && !nobody_to_ask);
+    let in_all = need.in_all.clamp(min, max);
+    let kept = if blind { fleet.in_all() } else { targets.in_all };
+    let kept = kept.clamp(min, max).max(in_all);
+    let to = |desired, hold| Limited { desired, in_all, in_all_kept: kept.max(desired), hold };
+    if wanted > supply {
+        return to(wanted, None);
+    }
     if blind {
-        return Limited { desired: supply.clamp(min, max), hold: Some(Reason::SignalsMissing) };
+        return to(supply.clamp(min, max), Some(Reason::SignalsMissing));
     }
     if wanted == supply {
-        return Limited { desired: supply, hold: None };
+        return to(supply, None);
     }
-    let stabilized = target_stabilized.clamp(min, max);
+    let stabilized = targets.ready.clamp(min, max);
     if stabilized >= supply {
-        return Limited { desired: supply, hold: Some(Reason::ScaleDownStabilized) };
+        return to(supply, Some(Reason::ScaleDownStabilized));
     }
-    Limited { desired: stabilized, hold: None }
+    to(stabilized, None)
 }
 
 /// Fewest and most replicas, as far as the pool may hold them now.
@@ -333,31 +419,37 @@ pub(crate) fn bounds(spec: &PolicySpec, observation: &Observation) -> (u32, u32)
 fn explain(
     spec: &PolicySpec,
     observation: &Observation,
+    ladder: &Ladder,
     fleet: &Fleet,
     need: &Need,
     limited: &Limited,
     steps: &Steps,
 ) -> Reason {
-    let supply = fleet.supply();
+    let supply = fleet.supply_within(ladder.counted_within());
+    let (_, max) = bounds(spec, observation);
+    if limited.desired > supply && steps.added > 0 {
+        return why_more(spec, observation, supply, need);
+    }
+    if steps.added > 0 {
+        return Reason::StandbyBelowPlan;
+    }
     if let Some(hold) = limited.hold {
         return hold;
     }
     if limited.desired > supply {
-        if steps.added == 0 {
-            return Reason::Capped;
-        }
-        return why_more(spec, observation, fleet, need);
+        let is_coming = fleet.supply() >= limited.desired;
+        return if is_coming { Reason::StartsUnderWay } else { Reason::Capped };
     }
     if limited.desired < supply {
         return match steps.removed {
             0 => Reason::ScaleDownRateLimited,
             _ if supply > spec.replicas_max.0 => Reason::AboveMaximum,
-            _ if supply > bounds(spec, observation).1 => Reason::QuotaTaken,
+            _ if supply > max => Reason::QuotaTaken,
             _ if limited.desired == 0 => Reason::ToZero,
             _ => Reason::DemandBelowPlan,
         };
     }
-    if need.target > bounds(spec, observation).1 {
+    if need.target > max {
         Reason::Capped
     } else if count(fleet.ready.len()) < limited.desired {
         Reason::StartsUnderWay
@@ -366,8 +458,7 @@ fn explain(
     }
 }
 
-fn why_more(spec: &PolicySpec, observation: &Observation, fleet: &Fleet, need: &Need) -> Reason {
-    let supply = fleet.supply();
+fn why_more(spec: &PolicySpec, observation: &Observation, supply: u32, need: &Need) -> Reason {
     let waiting = observation.gateway.as_ref().is_some_and(|gateway| gateway.held > 0);
     if need.target < spec.replicas_min.0 {
         Reason::BelowMinimum

@@ -104,6 +104,8 @@ pub enum Reason {
     Activate,
     /// Fewer than the lower bound.
     BelowMinimum,
+    /// More should be there, ready or asleep.
+    StandbyBelowPlan,
     /// More are needed, and enough are on their way.
     StartsUnderWay,
     /// More are needed than the upper bound, the quota or the limit of starts allows.
@@ -134,6 +136,7 @@ impl Reason {
             Self::Scheduled => "Scheduled",
             Self::Activate => "Activate",
             Self::BelowMinimum => "BelowMinimum",
+            Self::StandbyBelowPlan => "StandbyBelowPlan",
             Self::StartsUnderWay => "StartsUnderWay",
             Self::Capped => "Capped",
             Self::ScaleDownStabilized => "ScaleDownStabilized",
@@ -147,13 +150,14 @@ impl Reason {
     }
 
     /// Every reason, for references and metric registration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Steady,
         Self::DemandAbovePlan,
         Self::Backlog,
         Self::Scheduled,
         Self::Activate,
         Self::BelowMinimum,
+        Self::StandbyBelowPlan,
         Self::StartsUnderWay,
         Self::Capped,
         Self::ScaleDownStabilized,
@@ -179,6 +183,8 @@ pub struct Explanation {
     pub cold_start: ColdStartExplanation,
     /// Which rule is followed, and why that one.
     pub rehearsal: RehearsalExplanation,
+    /// The rung below ready, where replicas may sleep.
+    pub standby: Option<StandbyExplanation>,
     /// What is queued now and would still be when a start ordered now is ready.
     pub backlog: BacklogExplanation,
     /// What exists.
@@ -253,6 +259,24 @@ pub struct RehearsalExplanation {
     pub cost_expected: f64,
     /// Slots that it holds now.
     pub slots_held: f64,
+}
+
+/// How many there should be in all, sleeping ones included. [`Explanation::rehearsal`] then says how
+/// many should be ready.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StandbyExplanation {
+    /// What a sleeping replica costs, as a share of one that is awake.
+    pub price: Probability,
+    /// Wakes that were seen.
+    pub wakes: u32,
+    /// 90th percentile of the time to wake.
+    pub wake_p90: Duration,
+    /// Tick interval + that: how far ahead a wake must be decided.
+    pub lead_time: Duration,
+    /// The rule for replicas in all; `None` where so many sleep beside the ready ones whatever comes.
+    pub rehearsal: Option<RehearsalExplanation>,
+    /// Replicas that there should be.
+    pub needed_in_all: ReplicaCount,
 }
 
 /// What one replica can carry.

@@ -11,7 +11,7 @@ use crate::memory::{
 };
 use crate::observation::{Observation, ReplicaId, ReplicaObservation, ReplicaPhase};
 use crate::policy::Policy;
-use crate::rehearsal::PEAKS_MAX;
+use crate::rehearsal::{PEAKS_MAX, Rehearsal};
 
 /// A broken invariant: its id and what was seen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -153,8 +153,11 @@ fn check_memory(before: &Memory, observation: &Observation, decision: &Decision)
         && memory.wakes.len() <= START_SAMPLES_MAX
         && memory.targets.len() <= WINDOW_ENTRIES_MAX
         && memory.loads.len() <= LOAD_SAMPLES_MAX
-        && memory.rehearsal.peaks.len() <= PEAKS_MAX
-        && memory.rehearsal.peaks_smoothed.len() <= PEAKS_MAX
+        && memory.targets_in_all.len() <= WINDOW_ENTRIES_MAX
+        && [Some(&memory.rehearsal), memory.rehearsal_in_all.as_ref()]
+            .iter()
+            .flatten()
+            .all(bounded_peaks)
         && memory.removals.len() <= WINDOW_ENTRIES_MAX
         && memory.replicas.len() <= observation.replicas.len();
     ensure(bounded, "D9", || "a list in memory outgrew its limit".to_owned())?;
@@ -162,6 +165,10 @@ fn check_memory(before: &Memory, observation: &Observation, decision: &Decision)
     ensure(forward && decision.plan.next_tick_at > observation.now, "D10", || {
         format!("last tick {:?}, now {:?}", before.last, observation.now)
     })
+}
+
+fn bounded_peaks(rehearsal: &&Rehearsal) -> bool {
+    rehearsal.peaks.len() <= PEAKS_MAX && rehearsal.peaks_smoothed.len() <= PEAKS_MAX
 }
 
 fn starts(decision: &Decision) -> u32 {

@@ -19,6 +19,7 @@ mod backlog;
 mod capacity;
 mod cold_start;
 mod demand;
+mod ladder;
 mod plan;
 mod rehearsal;
 mod schedule;
@@ -33,7 +34,7 @@ pub use decide::decide;
 pub use decision::{
     Action, ArrivalSource, BacklogExplanation, CapacityBound, CapacityExplanation,
     ColdStartExplanation, Decision, DemandExplanation, Explanation, PhaseExplanation, Plan, Reason,
-    RehearsalExplanation, StopReason, SupplyExplanation,
+    RehearsalExplanation, StandbyExplanation, StopReason, SupplyExplanation,
 };
 pub use memory::{
     ArrivalBin, ColdStartSample, DemandKnown, LastTick, LoadSample, Memory, PhaseTimes, RemovalAt,
@@ -43,7 +44,9 @@ pub use observation::{
     Counters, GatewayObservation, LatencyWindow, Observation, ReplicaId, ReplicaObservation,
     ReplicaPhase, Rung, Sample, ScheduledDemand, TickId,
 };
-pub use policy::{ColdStartPrior, Policy, PolicyError, PolicySpec, ScaleRateLimit, Slo, SloMetric};
+pub use policy::{
+    ColdStartPrior, Policy, PolicyError, PolicySpec, ScaleRateLimit, Slo, SloMetric, Standby,
+};
 pub use rehearsal::{Found, Peak, RULES, Rehearsal, RehearsedFleet};
 pub use units::{
     Concurrency, Erlangs, GpuSeconds, Instant, Probability, ReplicaCount, RequestRate, Utilization,

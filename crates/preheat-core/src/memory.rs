@@ -30,11 +30,15 @@ pub struct Memory {
     pub loads: VecDeque<LoadSample>,
     /// The demand when somebody could last tell.
     pub demand: Option<DemandKnown>,
-    /// Every rule's record on this pool's traffic.
+    /// Every rule's record on this pool's traffic, for how many should be ready.
     pub rehearsal: Rehearsal,
+    /// The same for how many there should be in all, where some may sleep.
+    pub rehearsal_in_all: Option<Rehearsal>,
     /// Targets of the stabilization window: times ascend, targets descend, so that the front is
     /// the window's largest.
     pub targets: VecDeque<TargetAt>,
+    /// The same of replicas in all, sleeping ones included.
+    pub targets_in_all: VecDeque<TargetAt>,
     /// Recent removals, for the rate limit.
     pub removals: VecDeque<RemovalAt>,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::decide::{Fleet, Limited};
 use crate::decision::{Action, StopReason};
+use crate::ladder::Ladder;
 use crate::memory::{Memory, RemovalAt, WINDOW_ENTRIES_MAX, push_bounded};
 use crate::observation::{Observation, ReplicaId, Rung};
 use crate::policy::PolicySpec;
@@ -26,28 +27,28 @@ pub(crate) fn steps(
     memory: &mut Memory,
     observation: &Observation,
     fleet: &Fleet,
+    ladder: &Ladder,
     limited: &Limited,
 ) -> Steps {
-    let supply = fleet.supply();
+    let supply = fleet.supply_within(ladder.counted_within());
     let mut steps = Steps { actions: Vec::new(), added: 0, removed: 0 };
     let mut draining = fleet.draining.clone();
     let mut standby = fleet.standby.clone();
-    if limited.desired > supply {
-        let missing = limited.desired - supply;
-        grow(spec, observation, fleet, missing, &mut draining, &mut standby, &mut steps);
-    } else if limited.hold.is_none() && limited.desired < supply {
-        shrink(spec, memory, observation.now, fleet, supply - limited.desired, &mut steps);
+    bring_back(limited.desired.saturating_sub(supply), &mut draining, &mut standby, &mut steps);
+    start(spec, observation, fleet, limited, &mut steps);
+    if steps.added == 0 && limited.hold.is_none() && limited.desired <= supply {
+        let surplus = Surplus::of(fleet, ladder, limited, supply);
+        shrink(spec, memory, observation.now, fleet, &surplus, &mut steps);
     }
-    finish_drains(spec, observation, &draining, &mut standby, &mut steps);
-    trim_standby(spec, &standby, &mut steps);
+    let beside = limited.in_all_kept.saturating_sub(limited.desired);
+    let asleep_max = if ladder.has_standby() { beside } else { 0 };
+    finish_drains(spec, observation, &draining, asleep_max, &mut standby, &mut steps);
+    trim_standby(&standby, asleep_max, &mut steps);
     steps
 }
 
 /// Quickest first: a draining replica serves at once, a standby one after its wake.
-fn grow(
-    spec: &PolicySpec,
-    observation: &Observation,
-    fleet: &Fleet,
+fn bring_back(
     missing: u32,
     draining: &mut Vec<ReplicaId>,
     standby: &mut Vec<ReplicaId>,
@@ -63,15 +64,52 @@ fn grow(
         steps.actions.push(Action::Wake { replica: standby.remove(0) });
         steps.added += 1;
     }
+}
+
+/// Orders what is there in no state at all.
+fn start(
+    spec: &PolicySpec,
+    observation: &Observation,
+    fleet: &Fleet,
+    limited: &Limited,
+    steps: &mut Steps,
+) {
     let under_way = fleet.starting.len() + fleet.overdue.len();
     let startable = spec.starts_max.saturating_sub(u32::try_from(under_way).unwrap_or(u32::MAX));
     let below_max = spec.replicas_max.0.saturating_sub(fleet.total());
     let placeable = observation.replicas_placeable.unwrap_or(u32::MAX);
-    let count = (missing - steps.added).min(startable).min(below_max).min(placeable);
+    let missing = limited.in_all.saturating_sub(fleet.in_all());
+    let count = missing.min(startable).min(below_max).min(placeable);
     if count > 0 {
         steps.actions.push(Action::Start { count });
         steps.added += count;
     }
+}
+
+/// What may go.
+struct Surplus {
+    /// Starts that are not needed any more.
+    starting: u32,
+    /// Those and ready replicas together.
+    awake: u32,
+}
+
+impl Surplus {
+    fn of(fleet: &Fleet, ladder: &Ladder, limited: &Limited, supply: u32) -> Self {
+        let surplus = supply.saturating_sub(limited.desired);
+        let starting = u32::try_from(fleet.starting.len()).unwrap_or(u32::MAX);
+        if !ladder.has_standby() {
+            return Self { starting: surplus.min(starting), awake: surplus };
+        }
+        // Those that are soon ready are counted on; what starts for later may be for the rung.
+        let later = starting.saturating_sub(supply.saturating_sub(ready(fleet)));
+        let starting = fleet.in_all().saturating_sub(limited.in_all_kept).min(later);
+        Self { starting, awake: starting + surplus.min(ready(fleet)) }
+    }
+}
+
+fn ready(fleet: &Fleet) -> u32 {
+    u32::try_from(fleet.ready.len()).unwrap_or(u32::MAX)
 }
 
 /// Starts that are furthest from ready first, then the emptiest; within the rate limit.
@@ -80,7 +118,7 @@ fn shrink(
     memory: &mut Memory,
     now: Instant,
     fleet: &Fleet,
-    surplus: u32,
+    surplus: &Surplus,
     steps: &mut Steps,
 ) {
     let oldest = now.saturating_sub(spec.scale_down_limit.period);
@@ -90,7 +128,7 @@ fn shrink(
     let used: u32 = memory.removals.iter().map(|removal| removal.count).sum();
     let by_share = spec.scale_down_limit.share.get() * f64::from(fleet.supply() + used);
     let most = spec.scale_down_limit.replicas.max(by_share as u32);
-    let allowed = surplus.min(most.saturating_sub(used));
+    let allowed = surplus.awake.min(most.saturating_sub(used));
     let mut ready = fleet.ready.clone();
     // Among equally empty ones the youngest goes: the older ones have warmer caches.
     ready.sort_by_key(|&(id, inside)| (inside, std::cmp::Reverse(id)));
@@ -98,6 +136,7 @@ fn shrink(
         .starting
         .iter()
         .rev()
+        .take(surplus.starting as usize)
         .map(|&(_, replica)| Action::Stop { replica, because: StopReason::StartCancelled });
     let draining = ready.into_iter().map(|(replica, _)| Action::Drain { replica });
     let removals: Vec<Action> = starting.chain(draining).take(allowed as usize).collect();
@@ -114,6 +153,7 @@ fn finish_drains(
     spec: &PolicySpec,
     observation: &Observation,
     draining: &[ReplicaId],
+    asleep_max: u32,
     standby: &mut Vec<ReplicaId>,
     steps: &mut Steps,
 ) {
@@ -124,7 +164,7 @@ fn finish_drains(
         // A count from before the drain began may miss a request that was on its way.
         let settled = age >= spec.tick_interval && seen_since_drain(replica, spec.tick_interval);
         if inside == Some(0) && settled {
-            if standby.len() < spec.standby_target.0 as usize {
+            if standby.len() < asleep_max as usize {
                 steps.actions.push(Action::Sleep { replica: id, rung: Rung::Sleeping });
                 standby.push(id);
             } else {
@@ -149,14 +189,13 @@ fn seen_since_drain(
     engine.max(gateway).is_some_and(|at| at >= began)
 }
 
-/// Gives up standby replicas beyond the target.
-fn trim_standby(spec: &PolicySpec, standby: &[ReplicaId], steps: &mut Steps) {
-    let target = spec.standby_target.0 as usize;
+/// Gives up standby replicas beyond those that should be.
+fn trim_standby(standby: &[ReplicaId], asleep_max: u32, steps: &mut Steps) {
     let slept = |id: ReplicaId| {
         steps.actions.iter().any(|a| matches!(a, Action::Sleep { replica, .. } if *replica == id))
     };
     let surplus: Vec<ReplicaId> =
-        standby.iter().skip(target).copied().filter(|id| !slept(*id)).collect();
+        standby.iter().skip(asleep_max as usize).copied().filter(|id| !slept(*id)).collect();
     for replica in surplus {
         steps.actions.push(Action::Stop { replica, because: StopReason::StandbySurplus });
     }

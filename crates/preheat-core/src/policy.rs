@@ -48,6 +48,18 @@ pub struct ScaleRateLimit {
     pub period: Duration,
 }
 
+/// A rung to keep replicas on: they hold less than ready ones, and are back sooner than new ones.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Standby {
+    /// What a sleeping replica costs, as a share of one that is awake: 1 where it keeps its GPU for
+    /// itself.
+    pub price: Probability,
+    /// Time to wake assumed until wakes were seen.
+    pub wake_prior: Duration,
+    /// So many sleep beside those that are awake; `None` for as many as pay.
+    pub replicas: Option<ReplicaCount>,
+}
+
 /// The knobs of a [`Policy`], not yet checked. [`PolicySpec::default`] is meant to need no tuning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PolicySpec {
@@ -78,8 +90,8 @@ pub struct PolicySpec {
     pub scale_down_limit: ScaleRateLimit,
     /// Most replicas starting at one time.
     pub starts_max: u32,
-    /// Sleeping replicas to keep when shrinking, to be woken first when growing.
-    pub standby_target: ReplicaCount,
+    /// Whether replicas may sleep; `None` where their engine can't.
+    pub standby: Option<Standby>,
     /// A draining replica is stopped after this even if requests are still in it.
     pub drain_timeout: Duration,
 }
@@ -111,7 +123,7 @@ impl Default for PolicySpec {
                 period: Duration::from_secs(30),
             },
             starts_max: 1000,
-            standby_target: ReplicaCount(0),
+            standby: None,
             drain_timeout: Duration::from_secs(600),
         }
     }
@@ -180,8 +192,9 @@ impl PolicySpec {
         require((1..=REPLICAS_LIMIT).contains(&max.0), "replicas_max", max, &limit)?;
         let at_most = format!("at most replicas_max, which is {max}");
         require(min <= max, "replicas_min", min, &at_most)?;
-        let standby = self.standby_target;
-        require(standby <= max, "standby_target", standby, &at_most)?;
+        if let Some(replicas) = self.standby.and_then(|standby| standby.replicas) {
+            require(replicas <= max, "standby.replicas", replicas, &at_most)?;
+        }
         require(self.starts_max >= 1, "starts_max", self.starts_max, "at least 1")?;
         let shrink = self.scale_down_limit.replicas;
         require(shrink >= 1, "scale_down_limit.replicas", shrink, "at least 1")

@@ -6,7 +6,10 @@ mod toy;
 
 use std::time::Duration;
 
-use preheat_core::{Action, Instant, Policy, PolicySpec, Reason, ReplicaCount, ScheduledDemand};
+use preheat_core::{
+    Action, Instant, Policy, PolicySpec, Probability, Reason, ReplicaCount, ScheduledDemand,
+    Standby,
+};
 use toy::{Row, Setup, TICK, Toy};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -16,6 +19,13 @@ fn setup(change: impl FnOnce(&mut PolicySpec)) -> Setup {
     setup.policy.replicas_max = ReplicaCount(40);
     change(&mut setup.policy);
     setup
+}
+
+/// A rung at a quarter of the price; so many on it, or as many as pay.
+fn standby(replicas: Option<u32>) -> Standby {
+    let wake_prior = Duration::from_secs(5);
+    let price = Probability::saturating(0.25);
+    Standby { price, wake_prior, replicas: replicas.map(ReplicaCount) }
 }
 
 fn starts(rows: &[Row]) -> u32 {
@@ -193,13 +203,46 @@ fn to_zero_and_back() {
 
 #[test]
 fn standby_is_filled_on_the_way_down_and_woken_first() {
-    let mut toy = Toy::new(setup(|s| s.standby_target = ReplicaCount(1)), 5);
+    let mut toy = Toy::new(setup(|s| s.standby = Some(standby(Some(1)))), 5);
     toy.run(10 * MINUTE, 3.0);
     let shrunk = toy.run(30 * MINUTE, 0.5);
     assert_eq!(last(shrunk).decision.explanation.supply.standby, ReplicaCount(1));
     let growing = toy.run(MINUTE, 4.0);
     let first = growing.iter().flat_map(|row| &row.decision.plan.actions).next();
     assert!(matches!(first, Some(Action::Wake { .. })), "{first:?}");
+}
+
+/// Ten minutes of every forty ask for 12 replicas, the rest for 2. Awake they would idle for half an
+/// hour; asleep at a quarter of the price they wait for the next surge, and wake in seconds.
+#[test]
+fn what_a_surge_needed_sleeps_until_the_next() {
+    let run = |price: f64| {
+        let mut toy = Toy::new(
+            setup(|spec| {
+                spec.replicas_max = ReplicaCount(60);
+                spec.standby =
+                    Some(Standby { price: Probability::saturating(price), ..standby(None) });
+            }),
+            3,
+        );
+        for _ in 0..4 {
+            toy.run(10 * MINUTE, 8.0);
+            toy.run(30 * MINUTE, 1.0);
+        }
+        assert_eq!(toy.cut, 0);
+        let from = toy.rows.len();
+        toy.run(5 * MINUTE, 8.0);
+        toy.rows.split_off(from)
+    };
+    let surge = run(0.25);
+    assert!(surge[0].ready <= 6, "{} ready before the surge", surge[0].ready);
+    let most = surge.iter().map(|row| row.queued).max();
+    assert!(most < Some(200), "{most:?} queued at worst; a cold start of two minutes leaves 960");
+    let explanation = &surge[0].decision.explanation;
+    assert!(explanation.supply.standby.0 >= 6, "{explanation:?}");
+    // What sleeps at the full price may as well be ready, or gone.
+    let dear = run(1.0);
+    assert_eq!(dear[0].decision.explanation.supply.standby, ReplicaCount(0));
 }
 
 #[test]

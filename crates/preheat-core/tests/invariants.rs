@@ -5,7 +5,7 @@ use std::time::Duration;
 use preheat_core::{
     Concurrency, Counters, GatewayObservation, Instant, Memory, Observation, PolicySpec,
     Probability, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample,
-    ScaleRateLimit, ScheduledDemand, TickId, Utilization, decide, invariants,
+    ScaleRateLimit, ScheduledDemand, Standby, TickId, Utilization, decide, invariants,
 };
 use proptest::prelude::*;
 
@@ -132,13 +132,18 @@ fn observations() -> impl Strategy<Value = Vec<Observation>> {
 }
 
 fn policy() -> impl Strategy<Value = PolicySpec> {
-    (0_u32..6, 0_u32..20, 0_u32..3, 1_u32..5, 0.0..1.0_f64).prop_map(
+    let standby = proptest::option::of((0.0..1.0_f64, proptest::option::of(0_u32..3)));
+    (0_u32..6, 0_u32..20, standby, 1_u32..5, 0.0..1.0_f64).prop_map(
         |(min, more, standby, shrink, share)| {
             let max = (min + more).max(1);
             PolicySpec {
                 replicas_min: ReplicaCount(min),
                 replicas_max: ReplicaCount(max),
-                standby_target: ReplicaCount(standby.min(max)),
+                standby: standby.map(|(price, replicas)| Standby {
+                    price: Probability::saturating(price),
+                    wake_prior: Duration::from_secs(5),
+                    replicas: replicas.map(|replicas| ReplicaCount(replicas.min(max))),
+                }),
                 scale_down_limit: ScaleRateLimit {
                     replicas: shrink,
                     share: Probability::saturating(share),

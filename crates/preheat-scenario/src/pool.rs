@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use preheat_core::{
     ColdStartPrior, Concurrency, Policy, PolicyError, PolicySpec, Probability, ReplicaCount,
+    Standby,
 };
 use preheat_engine::{
     CompileCache, EngineConfig, EngineProfile, ImageSource, ShiftedLogNormal, SleepProfile,
@@ -47,11 +48,13 @@ pub(crate) fn resolve(
     }
     let mut standby_price = 1.0;
     if let Some(standby) = &wire.standby {
-        spec.standby_target = ReplicaCount(standby.target.as_ref().map_or(0, |t| t.value));
-        standby_price = share("standby.price", &standby.price, 1.0, source)?.get();
+        let price = share("standby.price", &standby.price, 1.0, source)?;
+        standby_price = price.get();
         let to_sleep = duration_or(&standby.sleep, engine.sleep.offload);
         let to_wake = duration_or(&standby.wake, engine.sleep.wake_offloaded);
         engine.sleep = SleepProfile::fixed(to_sleep, to_wake);
+        let replicas = standby.replicas.as_ref().map(|replicas| ReplicaCount(replicas.value));
+        spec.standby = Some(Standby { price, wake_prior: to_wake, replicas });
     }
     if let Some(scale_down) = &wire.scale_down {
         spec.drain_timeout = duration_or(&scale_down.drain_timeout, spec.drain_timeout);
@@ -248,7 +251,9 @@ fn in_file_words(error: &PolicyError, wire: &ScenarioWire) -> (&'static str, Opt
         "replicas_max" => ("replicas.max", Some(replicas.max.referenced)),
         "slo.threshold" => ("slo.ttft", slo.and_then(|slo| at(&slo.ttft))),
         "slo.quantile" => ("slo.quantile", slo.and_then(|slo| at(&slo.quantile))),
-        "standby_target" => ("standby.target", standby.and_then(|standby| at(&standby.target))),
+        "standby.replicas" => {
+            ("standby.replicas", standby.and_then(|standby| at(&standby.replicas)))
+        }
         "drain_timeout" => {
             ("scaleDown.drainTimeout", scale_down.and_then(|wire| at(&wire.drain_timeout)))
         }

@@ -75,7 +75,7 @@ sections! {
     }
     #[derive(Default)]
     StandbyWire {
-        target: Set<u32>,
+        replicas: Set<u32>,
         price: Set<f64>,
         sleep: Set<DurationText>,
         wake: Set<DurationText>,

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use preheat_core::Instant;
+use preheat_core::{Instant, ReplicaCount};
 use preheat_scenario::Scenario;
 use preheat_sim::cold_start::{ColdStartConfig, GpuSupply};
 use preheat_sim::faults::{Crash, Rollout, Window};
@@ -42,7 +42,7 @@ coldStart:
 gpus: {nodes: 3, gpusEach: 4}
 router: central-queue
 scaleDown: {victim: random, drain: kill, grace: 10s, drainTimeout: 5m}
-standby: {target: 2, price: 0.1, wake: 3s}
+standby: {replicas: 2, price: 0.1, wake: 3s}
 faults:
   scrapeLoss: 0.1
   metricsOutages: [{from: 10m, lasts: 1m}]
@@ -105,7 +105,8 @@ fn every_section_arrives_where_it_belongs() {
     assert_eq!(config.router, Router::CentralQueue);
     assert_eq!(config.scale_down.victim, Victim::Random);
     assert_eq!(config.scale_down.drain, Drain::Kill { grace: secs(10) });
-    assert_eq!((spec.drain_timeout, spec.standby_target.0), (secs(300), 2));
+    let standby = spec.standby.unwrap();
+    assert_eq!((spec.drain_timeout, standby.replicas), (secs(300), Some(ReplicaCount(2))));
     assert_eq!((config.standby_price, config.engine.sleep.wake_offloaded), (0.1, secs(3)));
     let faults = &config.faults;
     assert_eq!((faults.scrape_loss.get(), faults.start_failure.get()), (0.1, 0.2));
@@ -164,7 +165,7 @@ fn every_mistake_names_its_place_the_value_and_what_is_allowed() {
         ("coldStart", "slo: {ttft: 0s}\ncoldStart"),
         ("coldStart", "gpus: {nodes: 1, gpusEach: 0}\ncoldStart"),
         ("coldStart", "scaleDown: {grace: 5s}\ncoldStart"),
-        ("coldStart", "standby: {target: 5}\ncoldStart"),
+        ("coldStart", "standby: {replicas: 5}\ncoldStart"),
         ("coldStart", "faults: {scrapeLoss: 2}\ncoldStart"),
         ("coldStart", "faults: {rollouts: [{at: 5m, surge: 0}]}\ncoldStart"),
         ("coldStart", "faults: {slow: {share: 1, factor: 0.5}}\ncoldStart"),

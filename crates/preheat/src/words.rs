@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use preheat_core::{
-    Action, ArrivalSource, CapacityBound, Explanation, Plan, Reason, ReplicaId, StopReason,
+    Action, ArrivalSource, CapacityBound, Explanation, Plan, Reason, RehearsalExplanation,
+    ReplicaId, StopReason,
 };
 
 /// `Started 2 replicas; drained r3.` or what it did not do.
@@ -20,7 +21,9 @@ pub(crate) fn headline(plan: &Plan, explanation: &Explanation) -> String {
 
 /// Everything that led there, one sentence a line.
 pub(crate) fn details(explanation: &Explanation) -> Vec<String> {
-    let mut lines = vec![demand(explanation), rehearsal(explanation), capacity(explanation)];
+    let mut lines = vec![demand(explanation)];
+    lines.extend(rehearsals(explanation));
+    lines.push(capacity(explanation));
     lines.push(backlog(explanation));
     lines.push(supply(explanation));
     lines.extend(phases(explanation));
@@ -72,6 +75,10 @@ fn reason(explanation: &Explanation) -> String {
         ),
         Reason::Activate => "requests are held, and nothing is ready or on its way".to_owned(),
         Reason::BelowMinimum => "fewer than the lower bound".to_owned(),
+        Reason::StandbyBelowPlan => {
+            let in_all = explanation.standby.as_ref().map_or(target, |rung| rung.needed_in_all);
+            format!("{in_all} should be there in all, ready or asleep")
+        }
         Reason::StartsUnderWay => {
             let eta = explanation.supply.residuals.first().map_or_else(String::new, |residual| {
                 format!(", the next in about {}", seconds(*residual))
@@ -122,10 +129,28 @@ fn demand(explanation: &Explanation) -> String {
     )
 }
 
-fn rehearsal(explanation: &Explanation) -> String {
-    let rehearsal = &explanation.rehearsal;
+/// The rule that is followed for ready replicas, and the one for replicas in all.
+fn rehearsals(explanation: &Explanation) -> Vec<String> {
+    let mut lines = vec![rule("Rule", &explanation.rehearsal)];
+    let Some(rung) = &explanation.standby else { return lines };
+    lines.extend(rung.rehearsal.as_ref().map(|in_all| rule("Rule in all", in_all)));
+    let seen = match rung.wakes {
+        0 => "assumed until one was seen".to_owned(),
+        n => format!("from {n} wakes seen"),
+    };
+    lines.push(format!(
+        "Standby: {} should be there in all, ready or asleep. Asleep one costs {:.2} of one that is \
+         awake, and wakes in {} at p90 ({seen}).",
+        rung.needed_in_all,
+        rung.price.get(),
+        seconds(rung.wake_p90),
+    ));
+    lines
+}
+
+fn rule(name: &str, rehearsal: &RehearsalExplanation) -> String {
     let mut text = format!(
-        "Rule: hold {:.2} × the {}peak of the last {}",
+        "{name}: hold {:.2} × the {}peak of the last {}",
         rehearsal.headroom_factor,
         if rehearsal.smoothed { "smoothed " } else { "" },
         seconds(rehearsal.hold_window)

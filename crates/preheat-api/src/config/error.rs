@@ -60,8 +60,10 @@ pub enum Problem {
     PortsTooFew { ports: u32, max: u32 },
     #[error("`{key}` is {listen}, which is inside `engine.ports` {ports} of pool `{pool}`")]
     ListenInPorts { key: &'static str, listen: SocketAddr, pool: String, ports: PortRange },
-    #[error("`standbyReplicas` is {0}; it must be 0, as the pool has no `engine.sleep`")]
-    StandbyWithoutSleep(u32),
+    #[error("`standby` is given, and the pool has no `engine.sleep`")]
+    StandbyWithoutSleep,
+    #[error("`standby` has neither `price` nor `replicas`")]
+    StandbyPriceMissing,
     #[error("`gpuSlots` is {slots}; it must be at least {needed}, {detail}")]
     GpuSlotsTooFew { slots: u32, needed: u64, detail: String },
     #[error(
@@ -128,8 +130,12 @@ impl ConfigError {
                 "requests would be turned away before the first replica is ready: hold longer, or \
                  keep a replica with `minReplicas: 1`"
             }
-            Problem::StandbyWithoutSleep(_) => {
+            Problem::StandbyWithoutSleep => {
                 "for vLLM, `sleep: {}` with `--enable-sleep-mode` and `VLLM_SERVER_DEV_MODE`"
+            }
+            Problem::StandbyPriceMissing => {
+                "`price: 0.25` where a sleeping replica costs a quarter of one that is awake, 1 where \
+                 it keeps its GPU for itself; or `replicas: 2` to keep two asleep whatever comes"
             }
             Problem::CommandWithoutPort => "for example `--port`, `\"{port}\"`",
             Problem::PlaceholderUnknown { .. } => "for literal braces, double them: `{{name}}`",

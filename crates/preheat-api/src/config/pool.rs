@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use preheat_core::{Concurrency, Policy, PolicyError, PolicySpec, Probability, ReplicaCount};
+use preheat_core::{
+    Concurrency, Policy, PolicyError, PolicySpec, Probability, ReplicaCount, Standby, WAKE_PRIOR,
+};
 use serde_saphyr::{Location, Spanned};
 
 use super::HoldConfig;
 use super::engine::{EmulatedColdStart, EngineConfig};
 use super::error::{ConfigError, Problem, Source};
 use super::values::{DurationText, at};
-use super::wire::PoolWire;
+use super::wire::{PoolWire, StandbyWire};
 
 /// Interchangeable replicas of one model.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,15 +62,14 @@ impl PoolConfig {
         let model_names = model_names(&wire, source)?;
         let policy = policy(&wire, whole, source)?;
         let prior = policy.spec().cold_start_prior;
-        let (standby, standby_at) = (policy.spec().standby_target.0, at(&wire.standby_replicas));
+        let standby_at = at(&wire.standby);
         let believed = EmulatedColdStart { p50: prior.p50, p90: prior.p90 };
         let engine = EngineConfig::resolve(wire.engine, &name, believed, source)?;
         let max = policy.spec().replicas_max.0;
         let ports = engine.ports.count();
         source.require(ports >= max, Some(place.ports), || Problem::PortsTooFew { ports, max })?;
-        source.require(standby == 0 || engine.sleep.is_some(), standby_at, || {
-            Problem::StandbyWithoutSleep(standby)
-        })?;
+        let can_sleep = standby_at.is_none() || engine.sleep.is_some();
+        source.require(can_sleep, standby_at, || Problem::StandbyWithoutSleep)?;
         Ok((Self { name, model_names, policy, engine }, place))
     }
 }
@@ -121,7 +122,6 @@ fn policy(wire: &PoolWire, pool_at: Location, source: &Source<'_>) -> Result<Pol
     };
     set_count(&mut spec.replicas_min, &wire.min_replicas);
     set_count(&mut spec.replicas_max, &wire.max_replicas);
-    set_count(&mut spec.standby_target, &wire.standby_replicas);
     set_duration(&mut spec.slo.threshold, &wire.slo.ttft);
     set_duration(&mut spec.service_time_prior, &wire.service_time);
     set_duration(&mut spec.drain_timeout, &wire.drain_timeout);
@@ -145,6 +145,7 @@ fn policy(wire: &PoolWire, pool_at: Location, source: &Source<'_>) -> Result<Pol
         spec.starts_max = starts.value;
     }
     set_cold_start(&mut spec, wire);
+    spec.standby = wire.standby.as_ref().map(|given| standby(given, source)).transpose()?;
     if let Some(quantile) = &wire.slo.quantile {
         let problem =
             || Problem::out_of_range("slo.quantile", quantile.value, "at least 0.5 and below 1");
@@ -161,6 +162,23 @@ fn policy(wire: &PoolWire, pool_at: Location, source: &Source<'_>) -> Result<Pol
         let location = key_at(error.key, wire).unwrap_or(pool_at);
         source.error(Some(location), in_file_words(&error))
     })
+}
+
+/// How many sleep follows from what sleep costs, or is given. Of either one must be.
+fn standby(wire: &Spanned<StandbyWire>, source: &Source<'_>) -> Result<Standby, ConfigError> {
+    let StandbyWire { price, wake, replicas } = &wire.value;
+    let share = match (price, replicas) {
+        (None, None) => {
+            return Err(source.error(Some(wire.referenced), Problem::StandbyPriceMissing));
+        }
+        (None, Some(_)) => 1.0,
+        (Some(price), _) => price.value,
+    };
+    let problem = || Problem::out_of_range("standby.price", share, "from 0 to 1");
+    let price = Probability::new(share).ok_or_else(|| source.error(at(price), problem()))?;
+    let wake_prior = wake.as_ref().map_or(WAKE_PRIOR, |wake| wake.value.0);
+    let replicas = replicas.as_ref().map(|replicas| ReplicaCount(replicas.value));
+    Ok(Standby { price, wake_prior, replicas })
 }
 
 /// One figure alone moves the other out of its way, in the default's proportion of 2 to 3.
@@ -180,7 +198,7 @@ fn set_cold_start(spec: &mut PolicySpec, wire: &PoolWire) {
 const KEYS: [(&str, &str); 17] = [
     ("replicas_min", "minReplicas"),
     ("replicas_max", "maxReplicas"),
-    ("standby_target", "standbyReplicas"),
+    ("standby.replicas", "standby.replicas"),
     ("starts_max", "maxStarts"),
     ("scale_down_limit.replicas", "behavior.scaleDown.limit.replicas"),
     ("scale_down_limit.period", "behavior.scaleDown.limit.period"),
@@ -211,7 +229,7 @@ fn key_at(field: &str, wire: &PoolWire) -> Option<Location> {
     match field {
         "replicas_min" => at(&wire.min_replicas).or(at(&wire.max_replicas)),
         "replicas_max" => at(&wire.max_replicas),
-        "standby_target" => at(&wire.standby_replicas).or(at(&wire.max_replicas)),
+        "standby.replicas" => at(&wire.standby).or(at(&wire.max_replicas)),
         "starts_max" => at(&wire.max_starts),
         "scale_down_limit.replicas" => at(&scale_down.limit.replicas),
         "scale_down_limit.period" => at(&scale_down.limit.period),

@@ -62,7 +62,7 @@ pub(super) struct PoolWire {
     pub(super) model_names: Set<Vec<Spanned<String>>>,
     pub(super) min_replicas: Set<u32>,
     pub(super) max_replicas: Set<u32>,
-    pub(super) standby_replicas: Set<u32>,
+    pub(super) standby: Set<StandbyWire>,
     pub(super) max_starts: Set<u32>,
     #[serde(default)]
     pub(super) slo: SloWire,
@@ -78,6 +78,14 @@ pub(super) struct PoolWire {
     pub(super) tick_interval: Set<DurationText>,
     pub(super) staleness: Set<DurationText>,
     pub(super) engine: EngineWire,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct StandbyWire {
+    pub(super) price: Set<f64>,
+    pub(super) wake: Set<DurationText>,
+    pub(super) replicas: Set<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -54,7 +54,7 @@ fn an_engine_that_says_nothing_is_emulated_with_the_cold_start_that_the_pool_bel
 fn every_knob_of_the_policy_can_be_set() {
     let knobs = "    maxReplicas: 9
     minReplicas: 2
-    standbyReplicas: 1
+    standby: {replicas: 1, price: 0.5, wake: 3s}
     maxStarts: 3
     slo: {ttft: 3s, quantile: 0.95}
     maxConcurrency: 17
@@ -72,7 +72,10 @@ fn every_knob_of_the_policy_can_be_set() {
     let config = LocalConfig::parse(&yaml, Path::new("preheat.yaml")).unwrap();
     let spec = config.pools[0].policy.spec();
     let default = preheat_core::PolicySpec::default();
-    assert_eq!((spec.replicas_min.0, spec.replicas_max.0, spec.standby_target.0), (2, 9, 1));
+    assert_eq!((spec.replicas_min.0, spec.replicas_max.0), (2, 9));
+    let standby = spec.standby.unwrap();
+    assert_eq!((standby.price.get(), standby.wake_prior.as_secs()), (0.5, 3));
+    assert_eq!(standby.replicas, Some(preheat_core::ReplicaCount(1)));
     assert_eq!((spec.starts_max, spec.scale_down_limit.replicas), (3, 2));
     assert_eq!((spec.slo.quantile.get(), spec.scale_down_limit.share.get()), (0.95, 0.5));
     assert_eq!(spec.concurrency_cap.map(|cap| cap.get()), Some(17));

@@ -132,13 +132,25 @@ fn an_engine_must_be_startable_and_reachable() {
     );
     check(
         "maxReplicas: 4",
-        "standbyReplicas: 2",
+        "standby: {replicas: 2}",
         &[
-            "preheat.yaml:5:22: `standbyReplicas` is 2; it must be 0, as the pool has no `engine.sleep`",
+            "preheat.yaml:5:14: `standby` is given, and the pool has no `engine.sleep`",
             "  |",
-            "5 |     standbyReplicas: 2",
-            "  |                      ^",
+            "5 |     standby: {replicas: 2}",
+            "  |              ^",
             "hint: for vLLM, `sleep: {}` with `--enable-sleep-mode` and `VLLM_SERVER_DEV_MODE`",
+        ],
+    );
+    check(
+        "maxReplicas: 4",
+        "standby: {wake: 3s}",
+        &[
+            "preheat.yaml:5:14: `standby` has neither `price` nor `replicas`",
+            "  |",
+            "5 |     standby: {wake: 3s}",
+            "  |              ^",
+            "hint: `price: 0.25` where a sleeping replica costs a quarter of one that is awake, 1 where \
+             it keeps its GPU for itself; or `replicas: 2` to keep two asleep whatever comes",
         ],
     );
     check(

@@ -93,7 +93,7 @@ impl StartTimes {
             samples: u32::try_from(ready).unwrap_or(u32::MAX),
             censored: 0,
             whole: Times { known: Survival::default(), overdue_after: Duration::MAX },
-            wakes: wakes(&memory.wakes),
+            wakes: wakes(spec, &memory.wakes),
             phases: [const { None }; START_PHASES.len()],
         };
         // What is overdue is told by starts that have ended; one that never does must not move the
@@ -167,6 +167,11 @@ impl StartTimes {
         }
     }
 
+    /// The 90th percentile of wakes.
+    pub(crate) fn wake_p90(&self) -> Duration {
+        self.wakes.known.quantile(0.9)
+    }
+
     /// Time until a start under way should be ready, or `None` when it is overdue: a start this old
     /// gets no credit. Of the present phase it is the median of those that took longer than this one
     /// already has, of each phase to come the median.
@@ -203,9 +208,10 @@ impl StartTimes {
     }
 }
 
-fn wakes(wakes: &VecDeque<Duration>) -> Times {
+fn wakes(spec: &PolicySpec, wakes: &VecDeque<Duration>) -> Times {
     let times = wakes.iter().map(|took| (*took, false));
-    let known = Survival::of(with_prior(times, [WAKE_PRIOR; 2], wakes.len()));
+    let prior = spec.standby.map_or(WAKE_PRIOR, |standby| standby.wake_prior);
+    let known = Survival::of(with_prior(times, [prior; 2], wakes.len()));
     let overdue_after = known.quantile(0.9).mul_f64(OVERDUE_FACTOR);
     Times { known, overdue_after }
 }

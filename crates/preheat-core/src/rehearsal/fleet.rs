@@ -33,7 +33,7 @@ struct Starts {
 pub struct RehearsedFleet {
     cohorts: [Cohort; COHORTS],
     starts: [Starts; STARTS],
-    /// Replica-seconds, starting ones included.
+    /// Replica-seconds, starting ones included, each at its price.
     pub(crate) cost: f64,
     /// Requests whose wait was over the SLO.
     pub(crate) misses: f64,
@@ -60,6 +60,23 @@ pub(crate) struct Step {
     pub(crate) drain_s: f64,
     pub(crate) replicas_min: f64,
     pub(crate) replicas_max: f64,
+    pub(crate) prices: Prices,
+}
+
+/// What a replica costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Prices {
+    /// Once it is ready.
+    pub(crate) ready: f64,
+    /// Until then.
+    pub(crate) starting: f64,
+}
+
+impl Prices {
+    /// The same for both.
+    pub(crate) const fn of(price: f64) -> Self {
+        Self { ready: price, starting: price }
+    }
 }
 
 /// What follows from a step, whatever the fleet: reckoned once for all of them.
@@ -106,7 +123,8 @@ impl RehearsedFleet {
         self.serve(reckoned);
         self.misses += self.arrive(reckoned);
         self.scale(step, slots_held);
-        self.cost += (self.ready() + self.starting()) * step.secs;
+        let Prices { ready, starting } = step.prices;
+        self.cost += (self.ready() * ready + self.starting() * starting) * step.secs;
     }
 
     /// Fades what has been counted.
@@ -299,6 +317,7 @@ mod tests {
             drain_s: 30.0,
             replicas_min: 1.0,
             replicas_max: 100.0,
+            prices: Prices::of(1.0),
         }
     }
 

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use fleet::Prices;
 pub use fleet::RehearsedFleet;
 use fleet::{Reckoned, Step};
 pub(crate) use peaks::PEAKS_MAX;
@@ -99,6 +100,7 @@ pub(crate) struct Traffic {
     pub(crate) drain_time: Duration,
     pub(crate) replicas_min: u32,
     pub(crate) replicas_max: u32,
+    pub(crate) prices: Prices,
     /// Replicas that exist, for the first step.
     pub(crate) supply: u32,
     /// Share of requests that may miss the SLO.
@@ -153,6 +155,7 @@ impl Rehearsal {
             drain_s: traffic.drain_time.as_secs_f64(),
             replicas_min: f64::from(traffic.replicas_min),
             replicas_max: f64::from(traffic.replicas_max),
+            prices: traffic.prices,
         });
         for (index, fleet) in self.fleets.iter_mut().enumerate() {
             fleet.fade(keep);
@@ -163,9 +166,9 @@ impl Rehearsal {
     /// The rule that is best on balance.
     fn best(&self, traffic: &Traffic, peaks: &[Peaks; 2]) -> RehearsalExplanation {
         let price = 1.0 / traffic.allowance.max(ALLOWANCE_MIN);
-        let (mut index, mut expected) = (0, self.expected(0, traffic.slots));
+        let (mut index, mut expected) = (0, self.expected(0, traffic));
         for other in 1..RULES {
-            let of_other = self.expected(other, traffic.slots);
+            let of_other = self.expected(other, traffic);
             if of_other.score(price) < expected.score(price) {
                 (index, expected) = (other, of_other);
             }
@@ -186,15 +189,16 @@ impl Rehearsal {
     }
 
     /// Own record and prior, each by the time it stands for.
-    fn expected(&self, index: usize, slots: f64) -> Expected {
+    fn expected(&self, index: usize, traffic: &Traffic) -> Expected {
         let (fleet, prior) = (&self.fleets[index], &PRIORS[index]);
         let own = self.seconds / (self.seconds + PRIOR.as_secs_f64());
         let share = |count: f64, of: f64, else_: f64| if of > 0.0 { count / of } else { else_ };
         let misses = share(fleet.misses, self.arrivals, 0.0);
-        let cost = share(fleet.cost * slots, self.slot_seconds, prior.cost);
+        let cost_prior = prior.cost * traffic.prices.ready;
+        let cost = share(fleet.cost * traffic.slots, self.slot_seconds, cost_prior);
         Expected {
             misses: own * misses + (1.0 - own) * prior.misses,
-            cost: own * cost + (1.0 - own) * prior.cost,
+            cost: own * cost + (1.0 - own) * cost_prior,
         }
     }
 }
@@ -215,7 +219,7 @@ fn held(index: usize, peaks: &[Peaks; 2], found: Option<Found>, traffic: &Traffi
 struct Expected {
     /// Share of requests missed.
     misses: f64,
-    /// Slots paid for ÷ slots in use.
+    /// Slots paid for, at their price, ÷ slots in use.
     cost: f64,
 }
 

@@ -22,6 +22,7 @@ fn traffic(secs: u64, load: f64, quantile: f64) -> Traffic {
         drain_time: Duration::from_secs(30),
         replicas_min: 1,
         replicas_max: 100,
+        prices: Prices::of(1.0),
         supply: 10,
         allowance: 1.0 - quantile,
     }

@@ -1,6 +1,6 @@
 //! preheat in the simulated world.
 
-use preheat_core::{Policy, PolicySpec, Probability, ReplicaCount};
+use preheat_core::{Policy, PolicySpec, Probability, ReplicaCount, Standby};
 use preheat_sim::cold_start::GpuSupply;
 use preheat_sim::faults::{Crash, Faults, Rollout, Window};
 use preheat_sim::preheat_policy::Preheat;
@@ -15,6 +15,12 @@ fn preheat(change: impl FnOnce(&mut PolicySpec)) -> Preheat {
     let mut spec = PolicySpec { replicas_max: ReplicaCount(20), ..PolicySpec::default() };
     change(&mut spec);
     Preheat::new(Policy::try_from(spec).unwrap())
+}
+
+/// A rung at a tenth of the price; so many on it, or as many as pay.
+fn standby(replicas: Option<u32>) -> Standby {
+    let price = Probability::saturating(0.1);
+    Standby { price, wake_prior: secs(5), replicas: replicas.map(ReplicaCount) }
 }
 
 fn run(config: SimulationConfig, trace: &[TraceRequest], mut preheat: Preheat) -> RunReport {
@@ -46,7 +52,7 @@ fn standby_replicas_are_woken_first() {
     let trace = poisson(6, &[(300, 20.0), (1500, 3.0), (2100, 20.0)]);
     let mut priced = SimulationConfig { standby_price: 0.1, ..config() };
     priced.replicas_initial = ReplicasInitial::Count(8);
-    let with = run(priced, &trace, preheat(|spec| spec.standby_target = ReplicaCount(3)));
+    let with = run(priced, &trace, X;
     assert!(with.series.iter().any(|minute| minute.standby > 0));
     let initial = ReplicasInitial::Count(8);
     let without_config = SimulationConfig { replicas_initial: initial, ..config() };
@@ -139,7 +145,7 @@ proptest! {
         faults in faults(),
         seed in any::<u64>(),
         rates in proptest::collection::vec(0.2_f64..40.0, 1..5),
-        standby in 0_u32..3,
+        standby in proptest::option::of(proptest::option::of(0_u32..3)),
         replicas_min in 0_u32..2,
         nodes in 1_u32..6,
         gpus_each in 1_u32..4,
@@ -154,7 +160,7 @@ proptest! {
         };
         config.bounds.replicas_min = replicas_min;
         let preheat = preheat(|spec| {
-            spec.standby_target = ReplicaCount(standby);
+            spec.standby = standby.map(self::standby);
             spec.replicas_min = ReplicaCount(replicas_min);
             spec.drain_timeout = secs(10);
             spec.scale_down_window = secs(30);

@@ -36,6 +36,13 @@ pub(crate) struct PoolArgs {
     /// SLO on TPOT: longer is a miss
     #[arg(long, value_parser = duration)]
     pub(crate) slo_tpot: Option<Duration>,
+    /// Price of a sleeping replica, as a share of one that is awake [default: replicas don't sleep].
+    /// preheat and the optimum use it; the other autoscalers have no such thing
+    #[arg(long)]
+    pub(crate) standby_price: Option<f64>,
+    /// Time from the order to wake a sleeping replica to ready
+    #[arg(long, default_value = "5s", value_parser = duration, requires = "standby_price")]
+    pub(crate) standby_wake: Duration,
     /// Seed of everything that is drawn
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,

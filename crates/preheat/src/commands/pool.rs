@@ -1,9 +1,9 @@
 //! From arguments to a workload: traffic on a pool of the simulated world.
 
 use preheat_compare::Workload;
-use preheat_core::{ColdStartPrior, Concurrency, PolicySpec, Probability, ReplicaCount};
+use preheat_core::{ColdStartPrior, Concurrency, PolicySpec, Probability, ReplicaCount, Standby};
 use preheat_emulator::find_profile;
-use preheat_engine::EngineConfig;
+use preheat_engine::{EngineConfig, SleepProfile};
 use preheat_sim::cold_start::ColdStartConfig;
 use preheat_sim::run::{ReplicasInitial, SimulationConfig};
 use preheat_sim::view::PoolBounds;
@@ -38,10 +38,23 @@ fn config(args: &PoolArgs) -> anyhow::Result<SimulationConfig> {
     let mut config = SimulationConfig::new(engine, bounds, startup);
     config.gpus_per_replica = profile.gpus;
     config.seed = args.seed;
+    if let Some(standby) = standby(args)? {
+        config.standby_price = standby.price.get();
+        config.engine.sleep = SleepProfile::fixed(config.engine.sleep.offload, standby.wake_prior);
+    }
     if let Some(count) = args.initial_replicas {
         config.replicas_initial = ReplicasInitial::Count(count);
     }
     Ok(config)
+}
+
+/// The rung that replicas sleep on, if they do.
+fn standby(args: &PoolArgs) -> anyhow::Result<Option<Standby>> {
+    let Some(price) = args.standby_price else { return Ok(None) };
+    let price = Probability::new(price).ok_or_else(|| {
+        hinted("--standby-price is no ratio", "give 0.25 for a quarter of an awake one's price")
+    })?;
+    Ok(Some(Standby { price, wake_prior: args.standby_wake, replicas: None }))
 }
 
 /// The defaults of a pool that is told its bounds, its SLO, and how long a start takes.
@@ -50,6 +63,7 @@ fn spec(args: &PoolArgs) -> anyhow::Result<PolicySpec> {
         replicas_min: ReplicaCount(args.min_replicas),
         replicas_max: ReplicaCount(args.max_replicas),
         cold_start_prior: ColdStartPrior { p50: args.cold_start, p90: args.cold_start },
+        standby: standby(args)?,
         ..PolicySpec::default()
     };
     spec.slo.threshold = args.slo_ttft;

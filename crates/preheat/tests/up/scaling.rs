@@ -43,7 +43,7 @@ async fn a_request_wakes_a_pool_from_zero_and_is_answered_and_the_pool_goes_back
 #[tokio::test]
 async fn a_replica_in_standby_is_woken_by_demand_rather_than_another_started() {
     let stage = Stage::new();
-    let pool = format!("minReplicas: 0, maxReplicas: 1, standbyReplicas: 1, {FORGETFUL}");
+    let pool = format!("minReplicas: 0, maxReplicas: 1, standby: {{replicas: 1}}, {FORGETFUL}");
     let mut up = stage.up(&stage.config(50.0, &pool, "emulated: {}"));
     stage.status().await;
     let first = http::complete(stage.gateway(), MODEL, 20).await.expect("an answer");

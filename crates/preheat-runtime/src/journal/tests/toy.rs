@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use preheat_core::{
     Action, Concurrency, Counters, GatewayObservation, Instant, LatencyWindow, Observation, Plan,
-    Policy, PolicySpec, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Sample, TickId,
-    Utilization,
+    Policy, PolicySpec, Probability, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase,
+    Sample, Standby, TickId, Utilization,
 };
 
 use crate::controller::{Controller, Ticked};
@@ -28,7 +28,11 @@ pub(crate) fn policy(change: impl FnOnce(&mut PolicySpec)) -> Policy {
         replicas_max: ReplicaCount(12),
         scale_down_window: Duration::from_secs(60),
         service_time_prior: Duration::from_secs(4),
-        standby_target: ReplicaCount(1),
+        standby: Some(Standby {
+            price: Probability::saturating(0.25),
+            wake_prior: Duration::from_secs(5),
+            replicas: None,
+        }),
         ..PolicySpec::default()
     };
     change(&mut spec);
