@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use preheat_core::Part;
 use preheat_sim::peers::{self, UnknownPolicy};
 
 /// Name of the policy that knows the future. Every comparison has it, asked for or not.
@@ -9,11 +10,16 @@ const ORACLE: &str = "oracle";
 /// Name of our own policy.
 pub const PREHEAT: &str = "preheat";
 
+/// Before the name of a part that preheat is run without.
+const WITHOUT: &str = "preheat-without-";
+/// Stands for preheat without each part in turn.
+const ABLATIONS: &str = "ablations";
+
 /// Aims that preheat is run with, beside the SLO's own. Its aim is the share of requests that the
 /// SLO asks for; there is nothing else to tune.
-const AIMS: [f64; 15] = [
-    0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.993, 0.996, 0.998, 0.999, 0.9995, 0.9998,
-    0.9999,
+const AIMS: [f64; 16] = [
+    0.8, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.993, 0.996, 0.998, 0.999, 0.9995,
+    0.9998, 0.9999,
 ];
 /// Name of that knob.
 pub(crate) const AIM: &str = "aim";
@@ -33,13 +39,32 @@ impl Setting {
         Self { policy: policy.to_owned(), knobs: BTreeMap::new() }
     }
 
+    /// Whether preheat scales, whole or without a part.
+    pub fn is_preheat(&self) -> bool {
+        is_preheat(&self.policy)
+    }
+
+    /// What preheat is run without.
+    pub(crate) fn without(&self) -> Option<Part> {
+        part(&self.policy)
+    }
+
     /// Whether it is as its project ships it.
     pub fn is_default(&self) -> bool {
         self.knobs.is_empty()
     }
 }
 
-/// Names of the policies asked for: `all`, or names with commas between. Each exists.
+/// Whether a policy of this name is preheat, whole or without a part.
+pub(crate) fn is_preheat(policy: &str) -> bool {
+    policy == PREHEAT || part(policy).is_some()
+}
+
+fn part(policy: &str) -> Option<Part> {
+    Part::find(policy.strip_prefix(WITHOUT)?)
+}
+
+/// Names of the policies asked for: `all`, `ablations`, or names with commas between. Each exists.
 ///
 /// # Errors
 /// Names the first that doesn't.
@@ -49,8 +74,10 @@ pub fn select(asked: &str) -> Result<Vec<String>, UnknownPolicy> {
         if name == "all" {
             names.push(PREHEAT.to_owned());
             names.extend(peers::names().map(str::to_owned));
+        } else if name == ABLATIONS {
+            names.extend(Part::ALL.iter().map(|part| format!("{WITHOUT}{}", part.name())));
         } else if name != ORACLE {
-            if name != PREHEAT {
+            if !is_preheat(name) {
                 peers::knobs(name)?;
             }
             names.push(name.to_owned());
@@ -69,7 +96,7 @@ pub fn select(asked: &str) -> Result<Vec<String>, UnknownPolicy> {
 /// of its knobs' values. preheat always runs with each of its aims.
 pub(crate) fn settings(policy: &str, tune: bool) -> Result<Vec<Setting>, UnknownPolicy> {
     let mut settings = vec![Setting::defaults(policy)];
-    if policy == PREHEAT {
+    if is_preheat(policy) {
         settings.extend(AIMS.iter().map(|aim| Setting {
             policy: policy.to_owned(),
             knobs: BTreeMap::from([(AIM.to_owned(), *aim)]),
@@ -110,6 +137,10 @@ mod tests {
         assert_eq!(all.len(), peers::names().count() + 1);
         assert_eq!(all[0], PREHEAT);
         assert_eq!(select("preheat, oracle, static:4").unwrap(), ["preheat", "static:4"]);
+        let parts = select("preheat,ablations").unwrap();
+        assert_eq!(parts.len(), 1 + Part::ALL.len());
+        assert!(parts.iter().all(|name| is_preheat(name)), "{parts:?}");
+        assert!(select("preheat-without-luck").is_err());
         assert!(select("keda").unwrap_err().to_string().contains("keda-waiting"));
     }
 

@@ -43,7 +43,7 @@ impl Workload {
     /// # Errors
     /// When the setting can't be, or the run breaks an invariant.
     pub fn run(&self, setting: &Setting, series: bool) -> Result<RunReport, CompareError> {
-        if setting.policy == PREHEAT {
+        if setting.is_preheat() {
             let preheat = Preheat::new(self.policy(setting)?);
             return self.run_preheat(preheat, series);
         }
@@ -73,6 +73,7 @@ impl Workload {
     /// When the setting can't be.
     pub fn policy(&self, setting: &Setting) -> Result<Policy, CompareError> {
         let mut spec = self.spec.clone();
+        spec.without = setting.without();
         for (knob, value) in &setting.knobs {
             if knob != AIM {
                 return Err(CompareError::PreheatKnob { knob: knob.clone() });

@@ -14,6 +14,7 @@ use crate::decision::{
 use crate::ladder::Ladder;
 use crate::memory::{LastTick, Memory, TargetAt, WINDOW_ENTRIES_MAX, push_bounded};
 use crate::observation::{Observation, ReplicaId, ReplicaPhase};
+use crate::part::Part;
 use crate::plan::{self, Steps};
 use crate::policy::{Policy, PolicySpec};
 use crate::rehearsal::{Prices, Traffic};
@@ -39,8 +40,9 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     let ladder = Ladder::of(spec, &starts, &cold_start);
     let fleet = Fleet::of(spec, &memory, &starts, observation);
     let traffic = traffic(spec, &memory, observation, &demand, &capacity, &fleet);
-    let rehearsal = ladder.rehearse_ready(&mut memory, &traffic);
-    let in_all = ladder.rehearse_in_all(&mut memory, &traffic, count(fleet.standby.len()));
+    let asleep = count(fleet.standby.len());
+    let scheduled = |lead_time| schedule::replicas(observation, lead_time);
+    let (rehearsal, in_all) = ladder.rehearse(&mut memory, &traffic, asleep, scheduled);
     let rehearsed = Rehearsed { ready: &rehearsal, in_all: in_all.as_ref() };
     let backlogs = Backlogs::project(spec, observation, &demand, &capacity, &ladder, &fleet);
     let need = Need::of(spec, observation, &demand, &capacity, &rehearsed, &backlogs, &ladder);
@@ -260,6 +262,9 @@ impl Need {
         let spare = f64::from(for_load) * slots_per_replica - demand.offered_load.get();
         let for_backlog = |backlog| {
             let drain_time = spec.backlog_drain_time;
+            if spec.without == Some(Part::Backlog) {
+                return 0;
+            }
             let slots = backlog::slots_needed(backlog, demand.service_time, drain_time, spare);
             // Twice what the load needs drains any backlog at the rate at which it came in.
             ceil(slots / slots_per_replica).min(for_load.max(1))
@@ -305,6 +310,7 @@ fn traffic(
         prices: Prices::of(1.0),
         supply: fleet.supply(),
         allowance: 1.0 - spec.slo.quantile.get(),
+        without: spec.without,
     }
 }
 
@@ -330,7 +336,11 @@ impl Targets {
         let pause = spec.tick_interval.saturating_mul(PAUSE_TICKS);
         let paused = memory.last.is_none_or(|last| now.since(last.at) > pause);
         let found = |supply| if paused { supply } else { 0 };
-        let window = Window { now, oldest: now.saturating_sub(spec.scale_down_window) };
+        let keep = match spec.without {
+            Some(Part::Stabilization) => Duration::ZERO,
+            _ => spec.scale_down_window,
+        };
+        let window = Window { now, oldest: now.saturating_sub(keep) };
         let ready = window.largest(&mut memory.targets, need.target, found(fleet.supply()));
         let in_all = window.largest(&mut memory.targets_in_all, need.in_all, found(fleet.in_all()));
         Self { ready, in_all }

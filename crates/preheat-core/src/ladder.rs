@@ -40,34 +40,39 @@ impl Ladder {
         Self { standby: spec.standby, lead_cold, lead_ready, wake_p90 }
     }
 
-    /// Lets the rules for ready replicas live through a tick.
-    pub(crate) fn rehearse_ready(
-        &self,
-        memory: &mut Memory,
-        traffic: &Traffic,
-    ) -> RehearsalExplanation {
-        let awake = self.rung().map_or(1.0, |rung| 1.0 - rung.price.get());
-        let prices = Prices::of(awake);
-        memory.rehearsal.step(&Traffic { lead_time: self.lead_ready, prices, ..*traffic })
-    }
-
-    /// The same of the rules for replicas in all, beside `standby` ones; `None` where none sleep but
-    /// by a fixed number.
-    pub(crate) fn rehearse_in_all(
+    /// Lets all rules live through a tick, and says what the best hold, for ready replicas and for
+    /// replicas in all, beside `standby` sleeping ones. `None` for the latter where none sleep but by
+    /// a fixed number.
+    pub(crate) fn rehearse(
         &self,
         memory: &mut Memory,
         traffic: &Traffic,
         standby: u32,
-    ) -> Option<RehearsalExplanation> {
+        scheduled: impl Fn(Duration) -> u32,
+    ) -> (RehearsalExplanation, Option<RehearsalExplanation>) {
+        let awake = self.rung().map_or(1.0, |rung| 1.0 - rung.price.get());
+        let lead_time = self.lead_ready;
+        // What is announced would have been there under any rule: it is no surprise to learn from.
+        let at_least =
+            |lead_time| scheduled(lead_time).clamp(traffic.replicas_min, traffic.replicas_max);
+        let replicas_min = at_least(lead_time);
+        let ready = Traffic { lead_time, prices: Prices::of(awake), replicas_min, ..*traffic };
+        let ready = memory.rehearsal.step(&ready);
         let Some(rung) = self.rung() else {
             memory.rehearsal_in_all = None;
-            return None;
+            return (ready, None);
         };
         let prices = Prices { ready: rung.price.get(), starting: 1.0 };
-        let rehearsal = memory.rehearsal_in_all.get_or_insert_default();
         let supply = traffic.supply.saturating_add(standby);
-        let lead_time = self.lead_cold;
-        Some(rehearsal.step(&Traffic { lead_time, prices, supply, ..*traffic }))
+        let (lead_time, replicas_min) = (self.lead_cold, at_least(self.lead_cold));
+        let all = Traffic { lead_time, prices, supply, replicas_min, ..*traffic };
+        let rehearsal = memory.rehearsal_in_all.get_or_insert_default();
+        let (in_all, all_awake) = rehearsal.step_at(&all, Prices::of(1.0));
+        // Where traffic is steady, a rung below what is awake anyway only adds to the bill.
+        if traffic.score(&all_awake) <= traffic.score(&ready) + traffic.score(&in_all) {
+            return (all_awake.clone(), Some(all_awake));
+        }
+        (ready, Some(in_all))
     }
 
     /// The rung, where it is priced rather than kept by a fixed number.

@@ -11,6 +11,7 @@
 mod units;
 
 mod observation;
+mod part;
 mod policy;
 
 mod decide;
@@ -44,6 +45,7 @@ pub use observation::{
     Counters, GatewayObservation, LatencyWindow, Observation, ReplicaId, ReplicaObservation,
     ReplicaPhase, Rung, Sample, ScheduledDemand, TickId,
 };
+pub use part::Part;
 pub use policy::{
     ColdStartPrior, Policy, PolicyError, PolicySpec, ScaleRateLimit, Slo, SloMetric, Standby,
 };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::part::Part;
 use crate::units::{Concurrency, Probability, ReplicaCount};
 
 /// What an SLO is about.
@@ -94,6 +95,9 @@ pub struct PolicySpec {
     pub standby: Option<Standby>,
     /// A draining replica is stopped after this even if requests are still in it.
     pub drain_timeout: Duration,
+    /// Parts of the policy to leave out; `None` but where somebody wants to know what it is worth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without: Option<Part>,
 }
 
 impl Default for PolicySpec {
@@ -125,6 +129,7 @@ impl Default for PolicySpec {
             starts_max: 1000,
             standby: None,
             drain_timeout: Duration::from_secs(600),
+            without: None,
         }
     }
 }

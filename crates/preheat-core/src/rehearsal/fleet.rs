@@ -33,8 +33,10 @@ struct Starts {
 pub struct RehearsedFleet {
     cohorts: [Cohort; COHORTS],
     starts: [Starts; STARTS],
-    /// Replica-seconds, starting ones included, each at its price.
-    pub(crate) cost: f64,
+    /// Replica-seconds of ready replicas.
+    pub(crate) ready_seconds: f64,
+    /// Replica-seconds of starting ones.
+    pub(crate) starting_seconds: f64,
     /// Requests whose wait was over the SLO.
     pub(crate) misses: f64,
 }
@@ -58,9 +60,10 @@ pub(crate) struct Step {
     pub(crate) lead_s: f64,
     /// Seconds within which a queue that is left at the end of a lead time should be gone.
     pub(crate) drain_s: f64,
+    /// Whether more is ordered for a queue.
+    pub(crate) backlog: bool,
     pub(crate) replicas_min: f64,
     pub(crate) replicas_max: f64,
-    pub(crate) prices: Prices,
 }
 
 /// What a replica costs.
@@ -123,14 +126,20 @@ impl RehearsedFleet {
         self.serve(reckoned);
         self.misses += self.arrive(reckoned);
         self.scale(step, slots_held);
-        let Prices { ready, starting } = step.prices;
-        self.cost += (self.ready() * ready + self.starting() * starting) * step.secs;
+        self.ready_seconds += self.ready() * step.secs;
+        self.starting_seconds += self.starting() * step.secs;
     }
 
     /// Fades what has been counted.
     pub(crate) fn fade(&mut self, keep: f64) {
-        self.cost *= keep;
+        self.ready_seconds *= keep;
+        self.starting_seconds *= keep;
         self.misses *= keep;
+    }
+
+    /// What has been paid, at these prices.
+    pub(crate) fn cost(&self, prices: Prices) -> f64 {
+        self.ready_seconds * prices.ready + self.starting_seconds * prices.starting
     }
 
     fn ready(&self) -> f64 {
@@ -248,7 +257,8 @@ impl RehearsedFleet {
 
     fn scale(&mut self, step: &Step, slots_held: f64) {
         let held = slots_held / step.slots;
-        let wanted = libm::ceil(held + self.for_backlog(step, held));
+        let more = if step.backlog { self.for_backlog(step, held) } else { 0.0 };
+        let wanted = libm::ceil(held + more);
         let wanted = wanted.clamp(step.replicas_min, step.replicas_max);
         let supply = self.ready() + self.starting();
         if wanted > supply {
@@ -315,9 +325,9 @@ mod tests {
             wait_max_s: 2.0,
             lead_s: 60.0,
             drain_s: 30.0,
+            backlog: true,
             replicas_min: 1.0,
             replicas_max: 100.0,
-            prices: Prices::of(1.0),
         }
     }
 
@@ -332,7 +342,7 @@ mod tests {
             fleet
         };
         let enough = run(3.0, 600);
-        assert_eq!((enough.misses, enough.cost), (0.0, 1_800.0));
+        assert_eq!((enough.misses, enough.cost(Prices::of(1.0))), (0.0, 1_800.0));
         let half = run(1.0, 600);
         // One replica serves 1.6 a second; all that come after the queue is 2 s long wait too long.
         assert!(half.misses > 0.95 * 600.0 * 3.2, "{}", half.misses);

@@ -33,6 +33,7 @@ pub use rule::RULES;
 use rule::{Peaks, WINDOW_LONGEST, rule};
 
 use crate::decision::RehearsalExplanation;
+use crate::part::Part;
 use crate::units::{Instant, Probability};
 
 /// What was counted fades to half in this time: long enough to know a day's bursts, short enough to
@@ -105,11 +106,40 @@ pub(crate) struct Traffic {
     pub(crate) supply: u32,
     /// Share of requests that may miss the SLO.
     pub(crate) allowance: f64,
+    pub(crate) without: Option<Part>,
+}
+
+impl Traffic {
+    /// What may be missed weighs as much as the whole load: where few may miss, each is dear.
+    fn price_of_a_miss(&self) -> f64 {
+        1.0 / self.allowance.max(ALLOWANCE_MIN)
+    }
+
+    /// What is expected to be paid for what is followed, misses included.
+    pub(crate) fn score(&self, followed: &RehearsalExplanation) -> f64 {
+        let misses = 1.0 - followed.attainment_expected.get();
+        Expected { misses, cost: followed.cost_expected }.score(self.price_of_a_miss())
+    }
 }
 
 impl Rehearsal {
     /// Lets all fleets live through a tick, and says what the best rule holds now.
     pub(crate) fn step(&mut self, traffic: &Traffic) -> RehearsalExplanation {
+        let peaks = self.pass(traffic);
+        self.best(traffic, &peaks)
+    }
+
+    /// The same, and what the best rule would be at other prices.
+    pub(crate) fn step_at(
+        &mut self,
+        traffic: &Traffic,
+        prices: Prices,
+    ) -> (RehearsalExplanation, RehearsalExplanation) {
+        let peaks = self.pass(traffic);
+        (self.best(traffic, &peaks), self.best(&Traffic { prices, ..*traffic }, &peaks))
+    }
+
+    fn pass(&mut self, traffic: &Traffic) -> [Peaks; 2] {
         if self.fleets.len() != RULES {
             let fleet = RehearsedFleet::new(f64::from(traffic.supply.max(traffic.replicas_min)));
             *self = Self { fleets: vec![fleet; RULES], ..Self::default() };
@@ -124,7 +154,7 @@ impl Rehearsal {
         {
             self.rehearse(traffic, arrivals, &peaks);
         }
-        self.best(traffic, &peaks)
+        peaks
     }
 
     /// Takes the load of now, and finds the peaks of all windows.
@@ -153,9 +183,9 @@ impl Rehearsal {
             wait_max_s: traffic.ttft_aim.as_secs_f64() * WAIT_SHARE,
             lead_s: traffic.lead_time.as_secs_f64(),
             drain_s: traffic.drain_time.as_secs_f64(),
+            backlog: traffic.without != Some(Part::Backlog),
             replicas_min: f64::from(traffic.replicas_min),
             replicas_max: f64::from(traffic.replicas_max),
-            prices: traffic.prices,
         });
         for (index, fleet) in self.fleets.iter_mut().enumerate() {
             fleet.fade(keep);
@@ -165,9 +195,11 @@ impl Rehearsal {
 
     /// The rule that is best on balance.
     fn best(&self, traffic: &Traffic, peaks: &[Peaks; 2]) -> RehearsalExplanation {
-        let price = 1.0 / traffic.allowance.max(ALLOWANCE_MIN);
-        let (mut index, mut expected) = (0, self.expected(0, traffic));
-        for other in 1..RULES {
+        let price = traffic.price_of_a_miss();
+        let mut rules = (0..RULES).filter(|index| rule::remains(*index, traffic.without));
+        let first = rules.next().unwrap_or(0);
+        let (mut index, mut expected) = (first, self.expected(first, traffic));
+        for other in rules {
             let of_other = self.expected(other, traffic);
             if of_other.score(price) < expected.score(price) {
                 (index, expected) = (other, of_other);
@@ -191,11 +223,15 @@ impl Rehearsal {
     /// Own record and prior, each by the time it stands for.
     fn expected(&self, index: usize, traffic: &Traffic) -> Expected {
         let (fleet, prior) = (&self.fleets[index], &PRIORS[index]);
-        let own = self.seconds / (self.seconds + PRIOR.as_secs_f64());
+        let own = match traffic.without {
+            Some(Part::Rehearsal) => 0.0,
+            Some(Part::Prior) if self.seconds > 0.0 => 1.0,
+            _ => self.seconds / (self.seconds + PRIOR.as_secs_f64()),
+        };
         let share = |count: f64, of: f64, else_: f64| if of > 0.0 { count / of } else { else_ };
         let misses = share(fleet.misses, self.arrivals, 0.0);
         let cost_prior = prior.cost * traffic.prices.ready;
-        let cost = share(fleet.cost * traffic.slots, self.slot_seconds, cost_prior);
+        let cost = share(fleet.cost(traffic.prices) * traffic.slots, self.slot_seconds, cost_prior);
         Expected {
             misses: own * misses + (1.0 - own) * prior.misses,
             cost: own * cost + (1.0 - own) * cost_prior,

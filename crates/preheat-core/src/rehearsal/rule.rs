@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::part::Part;
+
 /// Headroom factors on the peak of the offered load.
 const FACTORS: [f64; 8] = [1.0, 1.2, 1.45, 1.75, 2.1, 2.6, 3.2, 4.0];
 /// β of square-root staffing, on top.
@@ -101,6 +103,19 @@ pub(crate) fn rule(index: usize, lead_time: Duration) -> Rule {
         hold_lead_times: HOLDS[place.hold],
         tail: TAILS[place.tail],
         smoothed: SMOOTHED[place.smoothed],
+    }
+}
+
+/// Whether the rule of this number is one when a part is left out.
+pub(crate) fn remains(index: usize, without: Option<Part>) -> bool {
+    let Some(without) = without else { return true };
+    let Place { smoothed, hold, tail, .. } = place(index);
+    match without {
+        Part::Smoothing => !SMOOTHED[smoothed],
+        Part::ShortHolds => hold + 1 == HOLDS.len(),
+        Part::LongHolds => hold + 1 < HOLDS.len(),
+        Part::Tails => TAILS[tail].is_none(),
+        Part::Rehearsal | Part::Prior | Part::Backlog | Part::Stabilization => true,
     }
 }
 

@@ -25,6 +25,7 @@ fn traffic(secs: u64, load: f64, quantile: f64) -> Traffic {
         prices: Prices::of(1.0),
         supply: 10,
         allowance: 1.0 - quantile,
+        without: None,
     }
 }
 

@@ -49,15 +49,18 @@ fn a_step_of_load_brings_replicas_and_its_end_takes_them() {
 
 #[test]
 fn standby_replicas_are_woken_first() {
-    let trace = poisson(6, &[(300, 20.0), (1500, 3.0), (2100, 20.0)]);
+    let surges = (1..=8).flat_map(|n| [(n * 1800 - 1200, 20.0), (n * 1800, 3.0)]);
+    let trace = poisson(6, &surges.collect::<Vec<_>>());
     let mut priced = SimulationConfig { standby_price: 0.1, ..config() };
     priced.replicas_initial = ReplicasInitial::Count(8);
-    let with = run(priced, &trace, X;
+    let with = run(priced, &trace, preheat(|spec| spec.standby = Some(standby(None))));
     assert!(with.series.iter().any(|minute| minute.standby > 0));
     let initial = ReplicasInitial::Count(8);
     let without_config = SimulationConfig { replicas_initial: initial, ..config() };
     let without = run(without_config, &trace, preheat(|_| ()));
-    assert!(with.starts < without.starts, "{} {}", with.starts, without.starts);
+    let (kept, lost) = (with.attainment, without.attainment);
+    assert!(kept > lost - 0.005, "{kept} {lost}");
+    assert!(with.gpu_hours < without.gpu_hours, "{} {}", with.gpu_hours, without.gpu_hours);
     assert_eq!(with.failed + without.failed, 0);
 }
 

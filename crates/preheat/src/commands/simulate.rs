@@ -137,7 +137,7 @@ impl Policy {
     }
 
     fn is_preheat(&self) -> bool {
-        matches!(self, Self::Setting(setting) if setting.policy == PREHEAT)
+        matches!(self, Self::Setting(setting) if setting.is_preheat())
     }
 }
 
