@@ -74,7 +74,7 @@ fn standby_replicas_are_woken_first() {
     let trace = poisson(6, &[(300, 20.0), (1500, 3.0), (2100, 20.0)]);
     let mut priced = SimulationConfig { standby_price: 0.1, ..config() };
     priced.replicas_initial = ReplicasInitial::Count(8);
-    let with = run(priced, &trace, X;
+    let with = run(priced, &trace, preheat(|spec| spec.standby = Some(standby(Some(3)))));
     assert!(with.series.iter().any(|minute| minute.standby > 0));
     let initial = ReplicasInitial::Count(8);
     let without_config = SimulationConfig { replicas_initial: initial, ..config() };
