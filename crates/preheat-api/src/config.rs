@@ -15,6 +15,7 @@ mod wire;
 
 mod engine;
 mod pool;
+mod schedules;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

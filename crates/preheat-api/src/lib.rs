@@ -5,6 +5,8 @@
 
 pub mod config;
 pub mod journal;
+mod name;
 pub mod policy_file;
+pub mod schedule;
 pub mod status;
 pub mod yaml;

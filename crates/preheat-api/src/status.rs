@@ -13,6 +13,7 @@ use preheat_core::{Instant, Reason, ReplicaId};
 use serde::{Deserialize, Serialize};
 
 use crate::journal::ViolationRecord;
+use crate::schedule::Upcoming;
 
 /// One process, everything it scales.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -128,10 +129,33 @@ pub struct PoolStatus {
     pub signal_age_s: BTreeMap<String, f64>,
     /// What the gateway sees; absent without a gateway.
     pub gateway: Option<GatewayStatus>,
+    /// What is scheduled, has not ended, and begins within a day; by its begin.
+    #[serde(default)]
+    pub scheduled: Vec<ScheduledStatus>,
     /// Since this process started.
     pub totals: PoolTotals,
     /// By id.
     pub replicas: Vec<ReplicaStatus>,
+}
+
+/// Demand that was announced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduledStatus {
+    /// The schedule's name.
+    pub name: String,
+    /// From when.
+    pub from: Instant,
+    /// Until when.
+    pub until: Instant,
+    /// At least how many replicas.
+    pub replicas: u32,
+}
+
+impl From<Upcoming<'_>> for ScheduledStatus {
+    fn from(Upcoming { name, demand }: Upcoming<'_>) -> Self {
+        let (from, until, replicas) = (demand.from, demand.until, demand.replicas.0);
+        Self { name: name.to_owned(), from, until, replicas }
+    }
 }
 
 /// The numbers behind the last decision.

@@ -86,9 +86,14 @@ pub fn hint(message: &str) -> Option<String> {
     let (_, known) = rest.split_once("expected ")?;
     let known = known.strip_prefix("one of ").unwrap_or(known);
     let names = known.split(", ").map(|name| name.trim_matches('`'));
-    let nearest = names.min_by_key(|name| edit_distance(key, name))?;
-    let near = edit_distance(key, nearest) <= 3.min(key.len() / 2);
-    near.then(|| format!("did you mean `{nearest}`?"))
+    let nearest = nearest(key, names)?;
+    Some(format!("did you mean `{nearest}`?"))
+}
+
+/// The name that was probably meant by `word`; `None` when none is near.
+pub(crate) fn nearest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let nearest = names.min_by_key(|name| edit_distance(word, name))?;
+    (edit_distance(word, nearest) <= 3.min(word.len() / 2)).then_some(nearest)
 }
 
 /// Levenshtein distance, letter case ignored.

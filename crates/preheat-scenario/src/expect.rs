@@ -11,7 +11,7 @@ use serde_saphyr::Location;
 
 use crate::Scenario;
 use crate::error::{ScenarioError, Source};
-use crate::run::PREHEAT;
+use crate::run::{PREHEAT, PREHEAT_UNTOLD, is_preheat};
 use crate::values::{Set, at};
 use crate::wire::{ExpectWire, MinutesWire};
 
@@ -187,10 +187,10 @@ pub(crate) fn resolve(
 ) -> Result<Vec<Expectation>, ScenarioError> {
     let mut expectations = Vec::new();
     for (policy, expected) in wire.unwrap_or_default() {
-        if policy != PREHEAT
+        if !is_preheat(&policy)
             && let Err(error) = peers::by_name(&policy, bounds)
         {
-            let message = format!("`expect`: {error}, and {PREHEAT}");
+            let message = format!("`expect`: {error}, {PREHEAT} and {PREHEAT_UNTOLD}");
             return Err(source.error(Some(expected.referenced), message));
         }
         let mut add = |figure, min: &Set<f64>, max: &Set<f64>, whole| {

@@ -15,6 +15,7 @@ mod expect;
 mod faults;
 mod pool;
 mod run;
+mod schedule;
 mod traffic;
 mod values;
 mod wire;
@@ -27,7 +28,7 @@ use preheat_traffic::Trace;
 
 pub use error::ScenarioError;
 pub use expect::{Expectation, Outcome};
-pub use run::{PREHEAT, RunError};
+pub use run::{PREHEAT, PREHEAT_UNTOLD, RunError};
 
 use error::Source;
 use wire::ScenarioWire;
@@ -89,6 +90,7 @@ impl Scenario {
         let seed = wire.seed.as_ref().map_or(1, |seed| seed.value);
         let (mut config, policy) = pool::resolve(&wire, seed, &source)?;
         config.faults = faults::resolve(wire.faults.unwrap_or_default(), &source)?;
+        config.scheduled = schedule::resolve(wire.schedule, &config.bounds, &source)?;
         let lengths = wire.lengths.as_ref();
         let trace = traffic::resolve(&wire.traffic, lengths, &config.engine, seed, &source)?;
         let expectations = expect::resolve(wire.expect, &config.bounds, &source)?;

@@ -10,6 +10,9 @@ use crate::Scenario;
 /// Name of our own policy.
 pub const PREHEAT: &str = "preheat";
 
+/// preheat without what the scenario announces: what that is worth.
+pub const PREHEAT_UNTOLD: &str = "preheat-untold";
+
 /// Why there is no report.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RunError {
@@ -21,18 +24,29 @@ pub enum RunError {
     Simulation(#[from] SimulationError),
 }
 
+/// Whether it is our own policy, told or not.
+pub(crate) fn is_preheat(policy: &str) -> bool {
+    policy == PREHEAT || policy == PREHEAT_UNTOLD
+}
+
 impl Scenario {
-    /// Runs it under `preheat`, or under another autoscaler as `preheat_sim::peers` names them.
+    /// Runs it under `preheat`, under `preheat-untold`, or under another autoscaler as
+    /// `preheat_sim::peers` names them.
     ///
     /// # Errors
     /// When nobody has that name, or an invariant is broken.
     pub fn run(&self, policy: &str) -> Result<RunReport, RunError> {
-        let simulation = self.simulation()?;
         let requests = self.trace.requests.iter().copied();
-        if policy == PREHEAT {
+        if is_preheat(policy) {
+            let mut config = self.config.clone();
+            if policy == PREHEAT_UNTOLD {
+                config.scheduled.clear();
+            }
             let mut preheat = Preheat::new(self.policy.clone());
-            return Ok(simulation.run_preheat(requests, &mut preheat)?);
+            let report = Simulation::new(config)?.run_preheat(requests, &mut preheat)?;
+            return Ok(RunReport { policy: policy.to_owned(), ..report });
         }
+        let simulation = self.simulation()?;
         let mut scaler = peers::by_name(policy, &self.config.bounds)?;
         Ok(simulation.run(requests, scaler.as_mut())?)
     }

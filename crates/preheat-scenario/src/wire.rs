@@ -35,6 +35,7 @@ sections! {
         scale_down: Option<ScaleDownWire>,
         standby: Option<StandbyWire>,
         faults: Option<FaultsWire>,
+        schedule: Option<Vec<Spanned<AnnouncedWire>>>,
         lengths: Set<LengthsWire>,
         traffic: Spanned<Vec<Spanned<PartWire>>>,
         expect: Option<BTreeMap<String, Spanned<ExpectWire>>>,
@@ -90,6 +91,11 @@ sections! {
         slow: Option<SlowWire>,
         controller_outages: Option<Vec<WindowWire>>,
         rollouts: Option<Vec<RolloutWire>>,
+    }
+    AnnouncedWire {
+        from: Spanned<DurationText>,
+        until: Spanned<DurationText>,
+        replicas: Spanned<u32>,
     }
     WindowWire { from: Spanned<DurationText>, lasts: Spanned<DurationText>, }
     CrashWire { at: Spanned<DurationText>, index: Option<u32>, }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use preheat_core::{Instant, ReplicaCount};
+use preheat_core::{Instant, ReplicaCount, ScheduledDemand};
 use preheat_scenario::Scenario;
 use preheat_sim::cold_start::{ColdStartConfig, GpuSupply};
 use preheat_sim::faults::{Crash, Rollout, Window};
@@ -43,6 +43,7 @@ gpus: {nodes: 3, gpusEach: 4}
 router: central-queue
 scaleDown: {victim: random, drain: kill, grace: 10s, drainTimeout: 5m}
 standby: {replicas: 2, price: 0.1, wake: 3s}
+schedule: [{from: 2m, until: 4m, replicas: 9}]
 faults:
   scrapeLoss: 0.1
   metricsOutages: [{from: 10m, lasts: 1m}]
@@ -116,6 +117,8 @@ fn every_section_arrives_where_it_belongs() {
     assert_eq!(faults.controller_outages, [Window { from: at(180), lasts: secs(30) }]);
     assert_eq!(faults.crashes, [Crash { at: at(300), index: 1 }]);
     assert_eq!(faults.rollouts, [Rollout { at: at(480), surge: 2 }]);
+    let announced = ScheduledDemand { from: at(120), until: at(240), replicas: ReplicaCount(9) };
+    assert_eq!(config.scheduled, [announced]);
     assert!(config.series);
     let texts: Vec<String> = scenario.expectations.iter().map(ToString::to_string).collect();
     let expected = ["streams_cut at most 9", "ready at least 1 in minutes 0 to 10"];
@@ -166,6 +169,9 @@ fn every_mistake_names_its_place_the_value_and_what_is_allowed() {
         ("coldStart", "gpus: {nodes: 1, gpusEach: 0}\ncoldStart"),
         ("coldStart", "scaleDown: {grace: 5s}\ncoldStart"),
         ("coldStart", "standby: {replicas: 5}\ncoldStart"),
+        ("coldStart", "schedule: [{from: 2m, until: 2m, replicas: 1}]\ncoldStart"),
+        ("coldStart", "schedule: [{from: 2m, until: 3m, replicas: 5}]\ncoldStart"),
+        ("coldStart", "schedule: [{from: 2m, until: 3m, replicas: 0}]\ncoldStart"),
         ("coldStart", "faults: {scrapeLoss: 2}\ncoldStart"),
         ("coldStart", "faults: {rollouts: [{at: 5m, surge: 0}]}\ncoldStart"),
         ("coldStart", "faults: {slow: {share: 1, factor: 0.5}}\ncoldStart"),

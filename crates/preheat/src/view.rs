@@ -2,13 +2,19 @@
 
 use std::fmt::Write;
 
-use preheat_api::status::{GatewayTotals, PoolStatus, ReplicaStatus, Status};
+use preheat_api::status::{GatewayTotals, PoolStatus, ReplicaStatus, ScheduledStatus, Status};
+use preheat_core::Instant;
+
+use crate::moments;
 
 /// Everything a status says, for a terminal of at least 80 columns.
 pub(crate) fn status(status: &Status) -> String {
     let mut text = String::new();
     for pool in &status.pools {
         let _ = writeln!(text, "{}", pool_line(pool));
+        for entry in scheduled_next(&pool.scheduled, status.clock.now) {
+            let _ = writeln!(text, "{}", scheduled_line(entry));
+        }
         for replica in &pool.replicas {
             let _ = writeln!(text, "{}", replica_line(replica));
         }
@@ -46,6 +52,21 @@ pub(crate) fn pool_line(pool: &PoolStatus) -> String {
         let _ = write!(line, "  {}", reason.name());
     }
     line
+}
+
+/// Entries that have begun, and the first that has not.
+fn scheduled_next(
+    by_begin: &[ScheduledStatus],
+    now: Instant,
+) -> impl Iterator<Item = &ScheduledStatus> {
+    let begun = by_begin.partition_point(|entry| entry.from <= now);
+    by_begin.iter().take(begun + 1)
+}
+
+/// `scheduled 12 from 2026-12-01 08:50:00 until 2026-12-01 11:00:00 (launch)`.
+fn scheduled_line(entry: &ScheduledStatus) -> String {
+    let (from, until) = (moments::shown(entry.from), moments::shown(entry.until));
+    format!("  scheduled {} from {from} until {until} ({})", entry.replicas, entry.name)
 }
 
 /// `gateway: 3 retries  1 cancelled  4 unroutable`; `None` while there is nothing of it.
@@ -143,5 +164,21 @@ mod tests {
         ] {
             assert_eq!(status(&Status { gateway, ..Status::default() }), expected);
         }
+    }
+
+    #[test]
+    fn of_what_is_scheduled_the_begun_and_the_next_are_told() {
+        let at = |hours: u64| Instant::from_nanos((20_000 * 24 + hours) * 3_600_000_000_000);
+        let entry = |name: &str, from, until| {
+            let (from, until) = (at(from), at(until));
+            ScheduledStatus { name: name.to_owned(), from, until, replicas: 2 }
+        };
+        let entries = [entry("a", 1, 9), entry("b", 3, 4), entry("c", 5, 6), entry("d", 7, 8)];
+        for (now, expected) in [(0, "a"), (1, "ab"), (4, "abc"), (7, "abcd")] {
+            let told: String =
+                scheduled_next(&entries, at(now)).map(|entry| entry.name.as_str()).collect();
+            assert_eq!(told, expected, "at {now}");
+        }
+        assert_eq!(scheduled_next(&[], at(0)).count(), 0);
     }
 }

@@ -4,9 +4,11 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use preheat_core::{
-    Action, ArrivalSource, CapacityBound, Explanation, Plan, Reason, RehearsalExplanation,
-    ReplicaId, StopReason,
+    Action, ArrivalSource, CapacityBound, Explanation, Instant, Observation, Plan, Reason,
+    RehearsalExplanation, ReplicaId, ScheduledDemand, StopReason,
 };
+
+use crate::moments;
 
 /// `Started 2 replicas; drained r3.` or what it did not do.
 pub(crate) fn headline(plan: &Plan, explanation: &Explanation) -> String {
@@ -20,11 +22,12 @@ pub(crate) fn headline(plan: &Plan, explanation: &Explanation) -> String {
 }
 
 /// Everything that led there, one sentence a line.
-pub(crate) fn details(explanation: &Explanation) -> Vec<String> {
+pub(crate) fn details(explanation: &Explanation, observation: &Observation) -> Vec<String> {
     let mut lines = vec![demand(explanation)];
     lines.extend(rehearsals(explanation));
     lines.push(capacity(explanation));
     lines.push(backlog(explanation));
+    lines.extend(schedule(explanation, observation));
     lines.push(supply(explanation));
     lines.extend(phases(explanation));
     lines.push(target(explanation));
@@ -62,6 +65,12 @@ fn reason(explanation: &Explanation) -> String {
     let target = explanation.target;
     match explanation.reason {
         Reason::Steady => format!("{supply} ready or on the way, as many as needed"),
+        Reason::DemandAbovePlan if schedule_decides(explanation) => format!(
+            "the load needs {}, {} are scheduled to be ready within a lead time, and {supply} are \
+             ready or on the way",
+            needed_for_traffic(explanation),
+            explanation.needed_for_schedule
+        ),
         Reason::DemandAbovePlan => {
             format!("the load needs {target}, and {supply} are ready or on the way")
         }
@@ -202,6 +211,58 @@ fn backlog(explanation: &Explanation) -> String {
     )
 }
 
+/// Entries told before "and 3 more".
+const ENTRIES_SHOWN: usize = 3;
+
+/// What is announced, and whether it decided anything; `None` when nothing is.
+fn schedule(explanation: &Explanation, observation: &Observation) -> Option<String> {
+    let entries = &observation.scheduled;
+    if entries.is_empty() {
+        return None;
+    }
+    let shown = entries.iter().take(ENTRIES_SHOWN).map(|entry| announced(entry, observation.now));
+    let shown: Vec<String> = shown.collect();
+    let rest = entries.len().saturating_sub(ENTRIES_SHOWN);
+    let more = if rest > 0 { format!("; and {rest} more") } else { String::new() };
+    let asked = match explanation.needed_for_schedule.0 {
+        0 => "nothing is asked for yet".to_owned(),
+        asked if schedule_decides(explanation) => {
+            format!("{asked} are asked for, and that sets the target")
+        }
+        asked => format!("{asked} are asked for, no more than the load needs"),
+    };
+    let start = seconds(explanation.cold_start.lead_time);
+    let lead_time = match &explanation.standby {
+        None => start,
+        Some(rung) => format!("{} to wake and {start} to start", seconds(rung.lead_time)),
+    };
+    Some(format!(
+        "Schedule: {}{more}. An entry counts from one lead time, {lead_time}, before it begins: \
+         {asked}.",
+        shown.join("; "),
+    ))
+}
+
+/// `12 from 2026-12-01 08:50:00 (in 25 min) until 2026-12-01 11:00:00`.
+fn announced(entry: &ScheduledDemand, now: Instant) -> String {
+    let begins = if entry.from <= now {
+        "begun".to_owned()
+    } else {
+        format!("in {}", minutes(entry.from.since(now)))
+    };
+    let (from, until) = (moments::shown(entry.from), moments::shown(entry.until));
+    format!("{} from {from} ({begins}) until {until}", entry.replicas)
+}
+
+/// Whether more is scheduled than traffic needs.
+fn schedule_decides(explanation: &Explanation) -> bool {
+    explanation.needed_for_schedule.0 > needed_for_traffic(explanation)
+}
+
+fn needed_for_traffic(explanation: &Explanation) -> u32 {
+    explanation.needed_for_load.0.saturating_add(explanation.needed_for_backlog.0)
+}
+
 fn supply(explanation: &Explanation) -> String {
     let supply = &explanation.supply;
     let cold_start = &explanation.cold_start;
@@ -253,8 +314,13 @@ fn phases(explanation: &Explanation) -> Option<String> {
 }
 
 fn target(explanation: &Explanation) -> String {
+    let scheduled = match explanation.needed_for_schedule.0 {
+        0 => String::new(),
+        scheduled => format!(", and {scheduled} for the schedule, whichever is more"),
+    };
     format!(
-        "Target: {} for the load + {} for the backlog = {}; the stabilization window's largest is {}.",
+        "Target: {} for the load + {} for the backlog{scheduled} = {}; the stabilization window's \
+         largest is {}.",
         explanation.needed_for_load,
         explanation.needed_for_backlog,
         explanation.target,

@@ -13,6 +13,7 @@ use serde_saphyr::{Location, Spanned};
 use super::engine::PortRange;
 use super::template;
 use super::values::duration_text;
+use crate::schedule::ScheduleMistake;
 use crate::yaml::{self, Place};
 
 /// A mistake in a configuration file, with its place.
@@ -81,6 +82,8 @@ pub enum Problem {
     PlaceholderUnknown { key: String, name: String },
     #[error("`engine.command` has no `{{port}}`; replicas would all listen on the same port")]
     CommandWithoutPort,
+    #[error(transparent)]
+    Schedule(#[from] ScheduleMistake),
 }
 
 fn placeholders() -> String {
@@ -117,6 +120,7 @@ impl ConfigError {
     pub fn hint(&self) -> Option<String> {
         let hint = match &self.0.problem {
             Problem::Malformed(message) => return yaml::hint(message),
+            Problem::Schedule(mistake) => return mistake.hint(),
             Problem::Unreadable(_) => {
                 "pass the path of a configuration file, as in `preheat up preheat.yaml`"
             }

@@ -11,8 +11,11 @@ use serde_saphyr::{Location, Spanned};
 use super::HoldConfig;
 use super::engine::{EmulatedColdStart, EngineConfig};
 use super::error::{ConfigError, Problem, Source};
+use super::schedules;
 use super::values::{DurationText, at};
 use super::wire::{PoolWire, StandbyWire};
+use crate::name::is_name;
+use crate::schedule::Schedules;
 
 /// Interchangeable replicas of one model.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +26,8 @@ pub struct PoolConfig {
     pub model_names: Vec<String>,
     /// How it is scaled.
     pub policy: Policy,
+    /// Demand that is known beforehand.
+    pub schedules: Schedules,
     /// How its replicas are run.
     pub engine: EngineConfig,
 }
@@ -57,10 +62,10 @@ impl PoolConfig {
             gpus: at(&wire.engine.gpus_per_replica),
         };
         let name = wire.name.value.clone();
-        source
-            .require(is_pool_name(&name), Some(place.name), || Problem::PoolName(name.clone()))?;
+        source.require(is_name(&name), Some(place.name), || Problem::PoolName(name.clone()))?;
         let model_names = model_names(&wire, source)?;
         let policy = policy(&wire, whole, source)?;
+        let schedules = schedules::resolve(wire.schedules, policy.spec().replicas_max, source)?;
         let prior = policy.spec().cold_start_prior;
         let standby_at = at(&wire.standby);
         let believed = EmulatedColdStart { p50: prior.p50, p90: prior.p90 };
@@ -70,16 +75,8 @@ impl PoolConfig {
         source.require(ports >= max, Some(place.ports), || Problem::PortsTooFew { ports, max })?;
         let can_sleep = standby_at.is_none() || engine.sleep.is_some();
         source.require(can_sleep, standby_at, || Problem::StandbyWithoutSleep)?;
-        Ok((Self { name, model_names, policy, engine }, place))
+        Ok((Self { name, model_names, policy, schedules, engine }, place))
     }
-}
-
-/// Names go into file names, metric labels and URLs.
-fn is_pool_name(name: &str) -> bool {
-    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-    name.len() <= 63
-        && name.bytes().all(inner)
-        && name.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
 }
 
 fn model_names(wire: &PoolWire, source: &Source<'_>) -> Result<Vec<String>, ConfigError> {

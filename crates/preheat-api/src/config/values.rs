@@ -3,6 +3,7 @@
 //! **Invariant:** a bare number is no duration; zero needs no unit in people's minds, but gets one
 //! here all the same, so that there is one way to write it.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
@@ -20,6 +21,11 @@ pub(super) struct DurationText(pub(super) Duration);
 /// `512`, `64KiB`, `64MiB`, `1GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BytesText(pub(super) u64);
+
+/// `daily`, or `[mon, tue]`: a list whose only value may stand for it. One that stands alone has no
+/// place of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct OneOrMore(pub(super) Vec<(String, Option<Location>)>);
 
 /// Why a scalar can't be read. The texts are the whole message a person gets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -150,6 +156,34 @@ impl<'de> Deserialize<'de> for DurationText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         parse_duration(&text).map(Self).map_err(de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for OneOrMore {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMoreVisitor)
+    }
+}
+
+struct OneOrMoreVisitor;
+
+impl<'de> de::Visitor<'de> for OneOrMoreVisitor {
+    type Value = OneOrMore;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("one word or a list of them")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<OneOrMore, E> {
+        Ok(OneOrMore(vec![(word.to_owned(), None)]))
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMore, A::Error> {
+        let mut words = Vec::new();
+        while let Some(word) = list.next_element::<Spanned<String>>()? {
+            words.push((word.value, Some(word.referenced)));
+        }
+        Ok(OneOrMore(words))
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::values::{BytesText, DurationText};
+use super::values::{BytesText, DurationText, OneOrMore};
 
 type Set<T> = Option<Spanned<T>>;
 
@@ -77,7 +77,21 @@ pub(super) struct PoolWire {
     pub(super) arrival_window: Set<DurationText>,
     pub(super) tick_interval: Set<DurationText>,
     pub(super) staleness: Set<DurationText>,
+    #[serde(default)]
+    pub(super) schedules: Vec<Spanned<ScheduleWire>>,
     pub(super) engine: EngineWire,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ScheduleWire {
+    pub(super) name: Spanned<String>,
+    pub(super) days: Set<OneOrMore>,
+    pub(super) dates: Set<OneOrMore>,
+    pub(super) from: Spanned<String>,
+    pub(super) until: Spanned<String>,
+    pub(super) timezone: Spanned<String>,
+    pub(super) replicas: Spanned<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -34,6 +34,10 @@ fn the_example_is_valid_and_reaches_every_part() {
     assert_eq!(chat.model_names, ["qwen3-32b", "chat"]);
     assert_eq!(chat.policy.spec().cold_start_prior.p90, Duration::from_secs(180));
     assert_eq!(chat.engine.sleep.as_ref().unwrap().sleep_path, "/sleep?level=1");
+    // 2026-12-01, a Tuesday, at noon in UTC.
+    let noon = preheat_core::Instant::from_nanos(1_796_126_400_000_000_000);
+    let names: Vec<&str> = chat.schedules.upcoming(noon).iter().map(|entry| entry.name).collect();
+    assert_eq!(names, ["office-hours", "launch", "office-hours"]);
     let Launch::Emulated(emulated) = &batch.engine.launch else { panic!("emulated") };
     assert_eq!((emulated.max_num_seqs, emulated.seed), (Some(64), 7));
     assert_eq!(emulated.cold_start.p90, Duration::from_secs(60));

@@ -3,6 +3,7 @@
 mod accepted;
 mod hostile;
 mod out_of_range;
+mod schedules;
 mod together;
 
 use std::path::Path;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use preheat_core::{
     GatewayObservation, Instant, Observation, ReplicaObservation, ReplicaPhase, Rung, Sample,
-    TickId, Utilization,
+    ScheduledDemand, TickId, Utilization,
 };
 use preheat_traffic::TraceRequest;
 
@@ -18,6 +18,9 @@ use crate::replica::{Phase, Replica};
 use crate::report::Minute;
 use crate::run::SimulationError;
 use crate::view::{ProxyView, ReplicaState, ReplicaView};
+
+/// What begins later is not told yet, as in a live world.
+const ANNOUNCED_AHEAD: Duration = Duration::from_secs(24 * 3600);
 
 /// What has arrived since the last minute began.
 #[derive(Clone, Copy, Debug, Default)]
@@ -139,8 +142,15 @@ impl Cluster {
             gateway: Some(self.take_gateway(taken)),
             replicas_placeable: self.placement.placeable(),
             replicas_allowed: None,
-            scheduled: Vec::new(),
+            scheduled: self.scheduled(),
         })
+    }
+
+    /// What is announced, has not ended, and begins soon enough to be told.
+    fn scheduled(&self) -> Vec<ScheduledDemand> {
+        let begins_by = self.now.saturating_add(ANNOUNCED_AHEAD);
+        let told = |entry: &&ScheduledDemand| self.now < entry.until && entry.from <= begins_by;
+        self.config.scheduled.iter().filter(told).copied().collect()
     }
 
     fn observation(&self, replica: &Replica) -> ReplicaObservation {

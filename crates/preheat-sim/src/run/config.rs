@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use preheat_core::ScheduledDemand;
 use preheat_engine::{EngineConfig, Stepping};
 
 use super::SimulationError;
@@ -23,6 +24,8 @@ pub struct SimulationConfig {
     pub startup: ColdStartConfig,
     /// A start that takes longer is ended and begun again, as a startup probe does.
     pub start_timeout: Duration,
+    /// What is announced, in the run's time. preheat alone is told; the others have no ear for it.
+    pub scheduled: Vec<ScheduledDemand>,
     /// Who gets a request.
     pub router: Router,
     /// Everything random follows from it.
@@ -101,6 +104,7 @@ impl SimulationConfig {
             bounds,
             startup,
             start_timeout: Duration::from_secs(1800),
+            scheduled: Vec::new(),
             router: Router::default(),
             seed: 0,
             replicas_initial: ReplicasInitial::ForFirst(Duration::from_secs(60)),
@@ -126,6 +130,10 @@ impl SimulationConfig {
         }
         if self.gpus_per_replica == 0 {
             return refuse("gpus_per_replica", "0".to_owned(), "at least 1");
+        }
+        if let Some(empty) = self.scheduled.iter().find(|entry| entry.until <= entry.from) {
+            let value = format!("until {:?} from {:?}", empty.until, empty.from);
+            return refuse("scheduled", value, "until a time after it begins");
         }
         let price = self.standby_price;
         if !(0.0..=1.0).contains(&price) {

@@ -1,6 +1,8 @@
 //! preheat in the simulated world.
 
-use preheat_core::{Policy, PolicySpec, Probability, ReplicaCount, Standby};
+use preheat_core::{
+    ColdStartPrior, Policy, PolicySpec, Probability, ReplicaCount, ScheduledDemand, Standby,
+};
 use preheat_sim::cold_start::GpuSupply;
 use preheat_sim::faults::{Crash, Faults, Rollout, Window};
 use preheat_sim::preheat_policy::Preheat;
@@ -45,6 +47,26 @@ fn a_step_of_load_brings_replicas_and_its_end_takes_them() {
     assert_eq!(report.completed, report.requests);
     assert!(report.attainment > 0.9, "{}", report.attainment);
     assert!(report.direction_changes >= 1);
+}
+
+#[test]
+fn what_is_announced_is_ready_when_it_begins_and_given_up_after_it() {
+    let quiet = poisson(6, &[(3600, 2.0)]);
+    let announced = |from: u64, until: u64| {
+        let scheduled =
+            vec![ScheduledDemand { from: at(from), until: at(until), replicas: ReplicaCount(9) }];
+        SimulationConfig { scheduled, ..config() }
+    };
+    let minute = ColdStartPrior { p50: secs(60), p90: secs(60) };
+    let report = run(announced(1200, 2400), &quiet, preheat(|spec| spec.cold_start_prior = minute));
+    let ready = |minute: usize| report.series[minute].ready;
+    assert!(ready(18) < 9 && ready(55) < 9, "{:?}", report.series);
+    assert!((19..40).all(|minute| ready(minute) == 9), "{:?}", report.series);
+    // More than a day ahead nobody is told.
+    let far = run(announced(90_000, 90_600), &quiet, preheat(|_| ()));
+    assert_eq!(far.series, run(config(), &quiet, preheat(|_| ())).series);
+    let empty = Simulation::new(announced(60, 60)).unwrap_err();
+    assert!(empty.to_string().starts_with("`scheduled` is until"), "{empty}");
 }
 
 #[test]

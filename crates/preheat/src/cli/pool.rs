@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use preheat_core::{Instant, ReplicaCount, ScheduledDemand};
 
 use super::duration;
 
@@ -43,7 +44,48 @@ pub(crate) struct PoolArgs {
     /// Time from the order to wake a sleeping replica to ready
     #[arg(long, default_value = "5s", value_parser = duration, requires = "standby_price")]
     pub(crate) standby_wake: Duration,
+    /// Announces replicas, as `30m..50m=12`: from and until counted from the begin of the run; may be
+    /// repeated. preheat alone is told
+    #[arg(long, value_parser = scheduled)]
+    pub(crate) schedule: Vec<ScheduledDemand>,
     /// Seed of everything that is drawn
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+}
+
+/// `30m..50m=12`.
+fn scheduled(text: &str) -> Result<ScheduledDemand, String> {
+    let wrong = || "write it like 30m..50m=12".to_owned();
+    let (window, replicas) = text.split_once('=').ok_or_else(wrong)?;
+    let (from, until) = window.split_once("..").ok_or_else(wrong)?;
+    let (from, until) = (duration(from)?, duration(until)?);
+    let replicas: u32 = replicas.parse().map_err(|_| wrong())?;
+    if until <= from {
+        return Err("it must end after it begins, as in 30m..50m=12".to_owned());
+    }
+    let at = |offset| Instant::ORIGIN.saturating_add(offset);
+    Ok(ScheduledDemand { from: at(from), until: at(until), replicas: ReplicaCount(replicas) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_is_a_window_and_a_count() {
+        let told = scheduled("30m..1h30m=12").unwrap();
+        let secs = |at: Instant| at.as_secs_f64();
+        assert_eq!((secs(told.from), secs(told.until)), (1800.0, 5400.0));
+        assert_eq!(told.replicas, ReplicaCount(12));
+        let shape = "write it like 30m..50m=12";
+        for (text, expected) in [
+            ("30m-50m=12", shape),
+            ("30m..50m", shape),
+            ("30m..50m=many", shape),
+            ("30..50m=1", "`30` has no unit; write it as `30s`, `30m` or `30ms`"),
+            ("50m..30m=1", "it must end after it begins, as in 30m..50m=12"),
+        ] {
+            assert_eq!(scheduled(text).unwrap_err(), expected, "{text}");
+        }
+    }
 }

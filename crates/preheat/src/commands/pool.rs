@@ -42,6 +42,13 @@ fn config(args: &PoolArgs) -> anyhow::Result<SimulationConfig> {
         config.standby_price = standby.price.get();
         config.engine.sleep = SleepProfile::fixed(config.engine.sleep.offload, standby.wake_prior);
     }
+    if let Some(entry) = args.schedule.iter().find(|entry| entry.replicas.0 > args.max_replicas) {
+        return Err(hinted(
+            format!("--schedule asks for {}, above --max-replicas", entry.replicas),
+            format!("ask for at most {}, or raise --max-replicas", args.max_replicas),
+        ));
+    }
+    config.scheduled.clone_from(&args.schedule);
     if let Some(count) = args.initial_replicas {
         config.replicas_initial = ReplicasInitial::Count(count);
     }

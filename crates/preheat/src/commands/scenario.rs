@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use preheat_scenario::{Outcome, PREHEAT, RunError, Scenario};
+use preheat_scenario::{Outcome, PREHEAT, PREHEAT_UNTOLD, RunError, Scenario};
 use preheat_sim::report::RunReport;
 use serde::Serialize;
 
@@ -60,9 +60,13 @@ pub(crate) fn run(args: &ScenarioArgs) -> anyhow::Result<Answer> {
 
 fn explained(error: RunError) -> anyhow::Error {
     match error {
-        RunError::Policy(error) => {
-            hinted(error, format!("or `{PREHEAT}`; docs/policies/peers.md says what each one does"))
-        }
+        RunError::Policy(error) => hinted(
+            error,
+            format!(
+                "or `{PREHEAT}`, `{PREHEAT_UNTOLD}`; docs/policies/peers.md says what each \
+                     one does"
+            ),
+        ),
         RunError::Simulation(error) => error.into(),
     }
 }

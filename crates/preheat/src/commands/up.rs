@@ -126,7 +126,10 @@ async fn up(config: LocalConfig, stop: impl Future<Output = ()>) -> anyhow::Resu
     let (stopping, stopped) = watch::channel(false);
     let loops: Vec<PoolLoop> = controllers
         .into_iter()
-        .filter_map(|controller| PoolLoop::new(controller, &journal, &world, &clock))
+        .zip(&config.pools)
+        .filter_map(|(controller, pool)| {
+            PoolLoop::new(controller, pool.schedules.clone(), &journal, &world, &clock)
+        })
         .collect();
     let gateway = Gateway::new(gateway_config(&config, &clock), clock.clone(), routes);
     let stats = gateway.stats();
@@ -196,7 +199,7 @@ async fn serve_gateway(gateway: Gateway, listener: TcpListener, stop: impl Futur
     tracing::info!(cut_off = report.connections_cut_off, "the gateway has stopped");
 }
 
-/// A controller for each pool, with the memory that the last process ended with.
+/// A controller for each pool, in their order, with the memory that the last process ended with.
 fn controllers(config: &LocalConfig, journal: &std::path::Path) -> Vec<Controller> {
     let reader = journal.exists().then(|| JournalReader::open_read_only(journal));
     let reader = reader.and_then(|opened| match opened {

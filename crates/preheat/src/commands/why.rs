@@ -117,7 +117,7 @@ fn tell(text: &mut String, entry: &JournalEntry, brief: bool) {
         EntryBody::Decided(tick) => {
             let _ = writeln!(text, "{}", words::headline(&tick.plan, &tick.explanation));
             if !brief {
-                for line in words::details(&tick.explanation) {
+                for line in words::details(&tick.explanation, &tick.observation) {
                     let _ = writeln!(text, "  {line}");
                 }
             }

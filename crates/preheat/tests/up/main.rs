@@ -13,5 +13,6 @@ mod common;
 
 mod killed;
 mod scaling;
+mod scheduled;
 mod serving;
 mod trouble;

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use preheat_api::schedule::Schedules;
 use preheat_core::{Action, Explanation, Observation, Plan};
 use preheat_local::LocalWorld;
 use preheat_runtime::clock::Clock;
@@ -30,6 +31,7 @@ pub(super) struct PoolLoop {
     controller: SharedController,
     world: Arc<LocalWorld>,
     meter: Arc<PoolMeter>,
+    schedules: Schedules,
     clock: Clock,
 }
 
@@ -37,6 +39,7 @@ impl PoolLoop {
     /// `None` when the world has no such pool.
     pub(super) fn new(
         controller: Controller,
+        schedules: Schedules,
         journal: &Journal,
         world: &Arc<LocalWorld>,
         clock: &Clock,
@@ -45,7 +48,8 @@ impl PoolLoop {
         let meter = world.meter(&pool)?;
         let controller = controller.with_journal(journal.clone());
         let controller = SharedController(Arc::new(Mutex::new(controller)));
-        Some(Self { pool, controller, world: Arc::clone(world), meter, clock: clock.clone() })
+        let (world, clock) = (Arc::clone(world), clock.clone());
+        Some(Self { pool, controller, world, meter, schedules, clock })
     }
 
     pub(super) fn controller(&self) -> SharedController {
@@ -77,7 +81,7 @@ impl PoolLoop {
                 gateway: Some(self.meter.take(now)),
                 replicas_placeable: seen.replicas_placeable,
                 replicas_allowed: None,
-                scheduled: Vec::new(),
+                scheduled: self.schedules.demand(now),
             };
             let ticked = controller.tick(observation);
             self.tell(&ticked.plan, ticked.entry.body.explanation());

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use preheat_api::config::LocalConfig;
-use preheat_api::status::{ClockStatus, GatewayTotals, PoolStatus, ReplicaStatus, Status};
+use preheat_api::config::{LocalConfig, PoolConfig};
+use preheat_api::schedule::Schedules;
+use preheat_api::status::{
+    ClockStatus, GatewayTotals, PoolStatus, ReplicaStatus, ScheduledStatus, Status,
+};
 use preheat_core::{Instant, ReplicaPhase};
 use preheat_gateway::GatewayStats;
 use preheat_local::{LocalWorld, ReplicaProcess};
@@ -25,6 +28,7 @@ pub(super) struct StatusParts {
     controllers: Vec<SharedController>,
     gateway: Arc<GatewayStats>,
     model_names: BTreeMap<String, Vec<String>>,
+    schedules: BTreeMap<String, Schedules>,
 }
 
 impl StatusParts {
@@ -36,8 +40,8 @@ impl StatusParts {
         loops: &[PoolLoop],
         gateway: Arc<GatewayStats>,
     ) -> Self {
-        let names =
-            |pool: &preheat_api::config::PoolConfig| (pool.name.clone(), pool.model_names.clone());
+        let names = |pool: &PoolConfig| (pool.name.clone(), pool.model_names.clone());
+        let schedules = |pool: &PoolConfig| (pool.name.clone(), pool.schedules.clone());
         Self {
             clock: clock.clone(),
             started_at: clock.now(),
@@ -46,6 +50,7 @@ impl StatusParts {
             controllers: loops.iter().map(PoolLoop::controller).collect(),
             gateway,
             model_names: config.pools.iter().map(names).collect(),
+            schedules: config.pools.iter().map(schedules).collect(),
         }
     }
 
@@ -64,6 +69,9 @@ impl StatusParts {
         let mut processes = world.map(|world| world.replicas);
         for pool in &mut pools {
             pool.model_names = self.model_names.get(&pool.pool).cloned().unwrap_or_default();
+            let upcoming = self.schedules.get(&pool.pool).map(|schedules| schedules.upcoming(now));
+            let upcoming = upcoming.unwrap_or_default().into_iter();
+            pool.scheduled = upcoming.map(ScheduledStatus::from).collect();
             if let Some(processes) = &mut processes {
                 let (mine, rest) =
                     processes.drain(..).partition(|process| process.pool.0 == pool.pool);
