@@ -17,7 +17,8 @@ bench:
 	./benches/run.sh
 
 ## preheat against every other autoscaler, tuned, on recorded traffic: tables, and a page
-## (target/efficacy.html). Half an hour on two cores; quick: five minutes, fewer peers and traces.
+## (target/efficacy.html); without each of its parts; with a rung to sleep on. Forty minutes on two
+## cores; quick: five minutes, fewer peers and traces.
 efficacy:
 	./benches/efficacy.sh
 efficacy-quick:

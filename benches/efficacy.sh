@@ -1,33 +1,65 @@
 #!/bin/sh
-# preheat against every other autoscaler on recorded traffic; prints the tables of
-# docs/benchmarks.md and writes target/efficacy.html. Traces that are not at hand are named and left
-# out: the two Azure traces are embedded, ServeGen's days lie beside the checkout.
+# What preheat is worth: against every other autoscaler on recorded traffic (also written as a page,
+# target/efficacy.html), without each of its parts, with a rung to sleep on, and at the edges of
+# traces that were redrawn window by window. docs/benchmarks.md has what it printed. Traces that are
+# not at hand are named and left out: Azure's two are embedded, ServeGen's lie beside the checkout.
 set -eu
 cd "$(dirname "$0")/.."
 
+mode="${1:-full}"
 traces=../shared/traces
 cargo build --release --locked --quiet -p preheat
 preheat="${CARGO_TARGET_DIR:-target}/release/preheat"
 mkdir -p target
+pool="--max-num-seqs 8 --cold-start 180s --slo-ttft 2s"
 
-set -- "${1:-full}" --max-num-seqs 8 --cold-start 180s --slo-ttft 2s
-mode=$1
-shift
+# Adds a trace to $chosen if it is at hand: file, then rate and part.
 add() {
-    if [ -e "$1" ]; then
-        chosen="$chosen --trace $1@$2"
+    if [ -e "$traces/$1" ]; then
+        chosen="$chosen --trace $traces/$1@$2"
     else
-        echo "left out, not at hand: $1" >&2
+        echo "left out, not at hand: $traces/$1" >&2
     fi
 }
+title() {
+    printf '\n# %s\n\n' "$1"
+}
+
 chosen="--trace azure-conversation@4 --trace azure-code@10"
-add "$traces/servegen_m_large_day1_resampled.csv.gz" 2
+add servegen_m_large_day1_resampled.csv.gz 2
 if [ "$mode" = quick ]; then
     policies=preheat,static,keda-concurrency,llmd-queue-guard
 else
     policies=all
-    add "$traces/servegen_m_large_day0_resampled.csv.gz" 2
-    add "$traces/servegen_m_large_day2_resampled.csv.gz" 2
+    add servegen_m_large_day2_resampled.csv.gz 2
+    add rates/servegen_m_large_600s.csv 0.04:240h-264h
+    add rates/nab_tweets_amzn_300s.csv 20:96h-144h
 fi
-# shellcheck disable=SC2086 # the traces are words of their own
-"$preheat" compare $chosen "$@" --policies "$policies" --tune --html target/efficacy.html
+title "against the others"
+# shellcheck disable=SC2086 # the words of $chosen and $pool are arguments of their own
+"$preheat" compare $chosen $pool --policies "$policies" --tune --html target/efficacy.html
+
+chosen="--trace azure-conversation@4 --trace azure-code@10"
+add servegen_m_large_day1_resampled.csv.gz 2
+if [ "$mode" = quick ]; then
+    exit
+fi
+title "without each part"
+# shellcheck disable=SC2086
+"$preheat" compare $chosen $pool --policies preheat,ablations
+
+add servegen_m_large_day2_resampled.csv.gz 2
+title "with a rung to sleep on: a quarter of the price, 5 s to wake"
+# shellcheck disable=SC2086
+"$preheat" compare $chosen $pool --policies preheat --standby-price 0.25 --standby-wake 5s
+
+title "without the minute after each edge of 600 s"
+for day in 1 2; do
+    trace="$traces/servegen_m_large_day${day}_resampled.csv.gz"
+    [ -e "$trace" ] || continue
+    for policy in preheat keda-concurrency; do
+        # shellcheck disable=SC2086
+        "$preheat" simulate --trace "$trace" --rate-scale 2 $pool --edges 600s --policy "$policy" |
+            grep -E '^(policy|attainment|off edges|GPU-hours)'
+    done
+done

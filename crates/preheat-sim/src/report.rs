@@ -67,6 +67,8 @@ pub struct Minute {
     pub minute: u64,
     /// Requests that arrived.
     pub arrivals: u64,
+    /// Those of them that met the SLO.
+    pub within_slo: u64,
     /// Replicas that this minute's arrivals keep busy.
     pub need: f64,
     /// Replicas that the autoscaler wants.
@@ -99,6 +101,8 @@ pub(crate) struct Answer {
     pub(crate) output_tokens: u32,
 }
 
+const NANOS_PER_MINUTE: u64 = 60_000_000_000;
+
 /// Counts as the run goes.
 #[derive(Debug)]
 pub(crate) struct Tally {
@@ -111,6 +115,8 @@ pub(crate) struct Tally {
     pub(crate) failed: u64,
     pub(crate) rejected: u64,
     within_slo: u64,
+    /// The same by minute of arrival.
+    within_slo_by_minute: Vec<u64>,
     ttft: Histogram,
     tpot: Histogram,
     pub(crate) starts: u64,
@@ -139,6 +145,7 @@ impl Tally {
             failed: 0,
             rejected: 0,
             within_slo: 0,
+            within_slo_by_minute: Vec::new(),
             ttft: Histogram::default(),
             tpot: Histogram::default(),
             starts: 0,
@@ -169,6 +176,14 @@ impl Tally {
             within &= tpot <= self.tpot_slo_nanos;
         }
         self.within_slo += u64::from(within);
+        if within {
+            // A run has at most some ten thousand minutes.
+            let minute = (answer.arrived_at.as_nanos() / NANOS_PER_MINUTE) as usize;
+            if self.within_slo_by_minute.len() <= minute {
+                self.within_slo_by_minute.resize(minute + 1, 0);
+            }
+            self.within_slo_by_minute[minute] += 1;
+        }
     }
 
     pub(crate) fn moved(&mut self, direction: Direction) {
@@ -189,6 +204,10 @@ impl Tally {
     pub(crate) fn into_report(self, policy: &str, seed: u64, standby_price: f64) -> RunReport {
         const NANOS_PER_HOUR: f64 = 3.6e12;
         let gpu_nanos = self.gpu_nanos as f64 + self.standby_nanos as f64 * standby_price;
+        let mut series = self.series;
+        for (row, within) in series.iter_mut().zip(self.within_slo_by_minute) {
+            row.within_slo = within;
+        }
         let attainment = match self.requests {
             0 => 1.0,
             requests => self.within_slo as f64 / requests as f64,
@@ -208,7 +227,7 @@ impl Tally {
             replicas_peak: self.replicas_peak,
             direction_changes: self.direction_changes,
             streams_cut: self.streams_cut,
-            series: self.series,
+            series,
         }
     }
 }

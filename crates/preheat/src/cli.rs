@@ -181,6 +181,10 @@ pub(crate) struct SimulateArgs {
     /// Write every decision of `--policy preheat` to this new journal, for `why` and `replay`
     #[arg(long)]
     pub(crate) journal: Option<PathBuf>,
+    /// Report attainment without the minute after each multiple of this, too: for traces that were
+    /// redrawn window by window, and jump where those meet
+    #[arg(long, value_parser = duration)]
+    pub(crate) edges: Option<Duration>,
     /// Report minute by minute too, in JSON
     #[arg(long, requires = "json")]
     pub(crate) series: bool,

@@ -33,6 +33,28 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
     assert_ne!(first.stdout, simulate(&["--json", "--seed", "8"]).stdout);
 }
 
+/// Minutes 0 and 10 of twenty are left out.
+#[test]
+fn what_arrives_at_an_edge_can_be_left_out() {
+    let json = |arguments: &[&str]| -> Value {
+        let output = simulate(&[&["--json", "--until", "20m"], arguments].concat());
+        serde_json::from_slice(&output.stdout).expect("one JSON object")
+    };
+    let report = json(&["--edges", "600s", "--series"]);
+    let rows = report["series"].as_array().expect("minutes");
+    let count = |key: &str, off: bool| -> u64 {
+        let rows = rows.iter().filter(|row| !off || row["minute"].as_u64().unwrap_or(0) % 10 != 0);
+        rows.filter_map(|row| row[key].as_u64()).sum()
+    };
+    let attainment = count("within_slo", true) as f64 / count("arrivals", true) as f64;
+    assert_eq!(report["attainment_off_edges"].as_f64(), Some(attainment));
+    assert!(count("within_slo", false) <= count("arrivals", false));
+    assert_ne!(report["attainment"].as_f64(), Some(attainment));
+    let plain = json(&["--edges", "600s"]);
+    assert_eq!(plain["series"], Value::Array(Vec::new()));
+    assert!(json(&[])["attainment_off_edges"].is_null());
+}
+
 #[test]
 fn the_report_has_every_field_and_answers_every_request() {
     let output = simulate(&["--json"]);

@@ -175,6 +175,7 @@ fn highest_of(a: Minute, b: Minute) -> Minute {
     Minute {
         minute: a.minute.min(b.minute),
         arrivals: a.arrivals.max(b.arrivals),
+        within_slo: a.within_slo.max(b.within_slo),
         need: a.need.max(b.need),
         desired: a.desired.max(b.desired),
         ready: a.ready.max(b.ready),

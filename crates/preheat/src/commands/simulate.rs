@@ -32,10 +32,14 @@ struct Simulated<'a> {
     /// more than can be planned.
     oracle_gpu_hours: Option<f64>,
     gpu_hours_ratio: Option<f64>,
+    /// Attainment of requests that did not arrive in the minute after an edge; absent where none are
+    /// named.
+    attainment_off_edges: Option<f64>,
 }
 
 pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<Answer> {
     let mut line = Line::stderr();
+    let series = args.series || args.edges.is_some();
     let scaled_by = Policy::of(&args.policy)?;
     if args.journal.is_some() && !scaled_by.is_preheat() {
         return Err(hinted(
@@ -55,14 +59,14 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<Answer> {
     let workload = pool::workload(&args.pool, args.trace.clone(), trace)?;
     line.draw(&format!("simulating {} requests", workload.trace.requests.len()));
     let began = Instant::now();
-    let report = match &scaled_by {
+    let mut report = match &scaled_by {
         Policy::Oracle => {
             let attainment = args.pool.slo_quantile;
-            Optimum::of(&workload)?.replay(attainment, args.series)?
+            Optimum::of(&workload)?.replay(attainment, series)?
         }
         Policy::Setting(setting) => match &args.journal {
-            Some(path) => recorded(&workload, setting, path, args.series, &mut line)?,
-            None => workload.run(setting, args.series)?,
+            Some(path) => recorded(&workload, setting, path, series, &mut line)?,
+            None => workload.run(setting, series)?,
         },
     };
     let took = began.elapsed();
@@ -75,11 +79,16 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<Answer> {
     let oracle_gpu_hours = optimum
         .inspect_err(|error| line.print(&format!("note: no figure of the optimum: {error}")))
         .ok();
+    let attainment_off_edges = args.edges.and_then(|every| off_edges(&report, every));
+    if !args.series {
+        report.series.clear();
+    }
     let simulated = Simulated {
         trace: &args.trace,
         gpu_hours_ratio: oracle_gpu_hours.map(|optimum| report.gpu_hours / optimum),
         report: &report,
         oracle_gpu_hours,
+        attainment_off_edges,
     };
     if args.json {
         super::print(&format!("{}\n", serde_json::to_string(&simulated)?))?;
@@ -156,6 +165,15 @@ fn check(name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Attainment without the minutes in which a multiple of `every` lies at the beginning.
+fn off_edges(report: &RunReport, every: Duration) -> Option<f64> {
+    let minutes = (every.as_secs() / 60).max(1);
+    let off = report.series.iter().filter(|row| row.minute % minutes != 0);
+    let (arrivals, within) =
+        off.fold((0, 0), |(all, within), row| (all + row.arrivals, within + row.within_slo));
+    (arrivals > 0).then(|| within as f64 / arrivals as f64)
+}
+
 fn text(simulated: &Simulated<'_>, ttft_slo: Duration) -> String {
     let report = simulated.report;
     let mut text = String::new();
@@ -166,6 +184,9 @@ fn text(simulated: &Simulated<'_>, ttft_slo: Duration) -> String {
         report.policy, report.requests, report.completed, report.failed, report.streams_cut
     );
     let _ = writeln!(text, "attainment   {:.4} (TTFT ≤ {ttft_slo:?})", report.attainment);
+    if let Some(attainment) = simulated.attainment_off_edges {
+        let _ = writeln!(text, "off edges    {attainment:.4}");
+    }
     for (name, quantiles) in [("TTFT", &report.ttft_s), ("TPOT", &report.tpot_s)] {
         let Quantiles { p50: Some(p50), p90: Some(p90), p99: Some(p99) } = quantiles else {
             continue;
