@@ -7,14 +7,14 @@
 //! **Invariant:** nothing here knows where entries are kept.
 
 use std::fmt;
-use std::io;
 use std::str::FromStr;
 
 use preheat_core::{Explanation, Instant, Memory, Observation, Plan, Policy, TickId};
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
 
 /// Version of the stored form, memory and explanations included. A file with another is refused.
-pub const JOURNAL_VERSION: u32 = 2;
+pub const JOURNAL_VERSION: u32 = 3;
 
 /// One entry of a pool's journal. As JSON, it is one line of an export.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -160,7 +160,7 @@ impl EntryBody {
     }
 }
 
-/// 64-bit FNV-1a over the JSON of a [`Memory`]: finds a difference, proves no authorship.
+/// XXH3 over the postcard form of a [`Memory`]: finds a difference, proves no authorship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MemoryDigest(pub u64);
@@ -168,10 +168,10 @@ pub struct MemoryDigest(pub u64);
 impl MemoryDigest {
     /// Digest of `memory`.
     pub fn of(memory: &Memory) -> Self {
-        let mut hasher = Fnv1a(Fnv1a::OFFSET_BASIS);
-        // Neither can fail: the hasher takes every byte, and memory's map keys are numbers.
-        let _written = serde_json::to_writer(&mut hasher, memory);
-        Self(hasher.0)
+        let mut hasher = Xxh3::new();
+        // Neither can fail: the hasher takes every byte, and memory knows the lengths of its lists.
+        let _written = postcard::to_io(memory, &mut hasher);
+        Self(hasher.digest())
     }
 }
 
@@ -214,31 +214,11 @@ impl TryFrom<String> for MemoryDigest {
     }
 }
 
-struct Fnv1a(u64);
-
-impl Fnv1a {
-    const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-}
-
-impl io::Write for Fnv1a {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(Self::PRIME);
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::collections::BTreeSet;
 
-    use preheat_core::{PolicySpec, WorkTotals};
+    use preheat_core::{LastTick, PolicySpec, RemovalAt, ReplicaId, ReplicaMemory, WorkTotals};
     use proptest::prelude::*;
 
     use super::*;
@@ -256,13 +236,18 @@ mod tests {
         }
     }
 
+    /// The first field, one that is a map, and the last: all of memory is digested.
     #[test]
-    fn fnv_matches_its_published_vectors() {
-        for (text, expected) in [("", 0xcbf2_9ce4_8422_2325), ("foobar", 0x8594_4171_f739_67e8)] {
-            let mut hasher = Fnv1a(Fnv1a::OFFSET_BASIS);
-            hasher.write_all(text.as_bytes()).unwrap();
-            assert_eq!(hasher.0, expected, "{text}");
-        }
+    fn whatever_differs_shows_in_the_digest() {
+        let at = Instant::from_nanos(1);
+        let last = Memory { last: Some(LastTick { tick: TickId(1), at }), ..Memory::default() };
+        let replica = (ReplicaId(3), ReplicaMemory { inside: Some(2), ..Default::default() });
+        let replicas = Memory { replicas: [replica].into(), ..Memory::default() };
+        let removal = RemovalAt { at, count: 1 };
+        let removals = Memory { removals: [removal].into(), ..Memory::default() };
+        let memories = [Memory::default(), last, replicas, removals];
+        let digests: BTreeSet<u64> = memories.iter().map(|m| MemoryDigest::of(m).0).collect();
+        assert_eq!(digests.len(), memories.len());
     }
 
     #[test]

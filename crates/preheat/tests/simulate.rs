@@ -51,7 +51,7 @@ fn what_arrives_at_an_edge_can_be_left_out() {
     assert!(count("within_slo", false) <= count("arrivals", false));
     assert_ne!(report["attainment"].as_f64(), Some(attainment));
     let plain = json(&["--edges", "600s"]);
-    assert_eq!(plain["series"], Value::Array(Vec::new()));
+    assert!(plain["series"].is_null());
     assert!(json(&[])["attainment_off_edges"].is_null());
 }
 
