@@ -13,5 +13,19 @@ pub mod resource;
 
 pub mod ownership;
 pub mod pods;
+pub mod report;
 pub mod roster;
+pub mod selector;
 pub mod writes;
+
+pub mod manifests;
+
+mod cluster;
+mod connect;
+mod controller;
+mod lease;
+mod pool;
+
+pub use connect::connect;
+pub use controller::{ControllerOptions, KubeController, PoolStatuses, StartError};
+pub use lease::{LEASE_DURATION, Leadership, LeaseOptions, RENEW_DEADLINE};

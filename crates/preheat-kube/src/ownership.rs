@@ -42,6 +42,11 @@ pub enum Conflict {
         /// What the scale asks for.
         asked: u32,
     },
+    /// The same, found in the status that an earlier process left.
+    Kept {
+        /// As it was told then.
+        message: String,
+    },
     /// A HorizontalPodAutoscaler has the same target. It stands back for as long as that is so.
     Autoscaler {
         /// Its name.
@@ -58,7 +63,7 @@ impl Conflict {
     /// One word, for a condition's reason.
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::ForeignWrite { .. } => FOREIGN_WRITE,
+            Self::ForeignWrite { .. } | Self::Kept { .. } => FOREIGN_WRITE,
             Self::Autoscaler { .. } => "HorizontalPodAutoscaler",
             Self::SameTarget { .. } => "SameTarget",
         }
@@ -72,6 +77,7 @@ impl Conflict {
                  observes from here on. Once nobody else writes replicas, change this resource's \
                  spec (mode: Observe, then mode: Act) to let it act again"
             ),
+            Self::Kept { message } => message.clone(),
             Self::Autoscaler { name } => format!(
                 "the HorizontalPodAutoscaler {name} has the same target; delete it (or the \
                  ScaledObject that made it) to let preheat act"

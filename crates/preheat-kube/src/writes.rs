@@ -66,6 +66,8 @@ pub enum Withheld {
     Observe,
     /// That direction is paused.
     Paused,
+    /// Somebody scaled the target to zero, and that switches autoscaling off.
+    Zero,
 }
 
 /// What a plan comes to.
@@ -125,6 +127,9 @@ fn is_live(replica: &Replica) -> bool {
 fn withheld(situation: &Situation<'_>, wanted: u32) -> Option<Withheld> {
     if situation.mode == Mode::Observe {
         return Some(Withheld::Observe);
+    }
+    if situation.asked == 0 {
+        return Some(Withheld::Zero);
     }
     let paused = match situation.settings.pause? {
         Pause::All => true,

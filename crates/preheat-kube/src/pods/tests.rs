@@ -1,7 +1,5 @@
 //! Pods as the cluster writes them, and the phases that they are in.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use serde_json::{Value, json};
 
 use super::*;

@@ -3,6 +3,7 @@
 //! **Invariant:** every string and list is bounded, so that the cost of the rules can be.
 
 #![expect(unreachable_pub, reason = "the derive macro repeats the structs where nobody can reach")]
+#![expect(clippy::duplicated_attributes, reason = "several printed columns have the same type")]
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -52,9 +53,10 @@ pub struct InferenceAutoscalerSpec {
     /// The engine inside each replica, and where its metrics are.
     #[serde(default)]
     pub engine: Engine,
-    /// Fewest replicas ready or on their way; 0 allows scale to zero.
+    /// Fewest replicas ready or on their way. At least 1: what waits for a target that has no pod is
+    /// seen by nobody here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 10_000))]
+    #[schemars(range(min = 1, max = 10_000))]
     pub min_replicas: Option<u32>,
     /// Most replicas that may exist, starting and draining ones included.
     #[schemars(range(min = 1, max = 10_000))]

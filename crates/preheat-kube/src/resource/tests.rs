@@ -1,7 +1,5 @@
-//! The definition as the apiserver gets it, its rules on good and bad objects, and what the checks
-//! behind it say.
-
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! The definition's rules on good and bad objects, and what the checks behind them say. The
+//! definition itself is kept under `deploy/`.
 
 use std::time::Duration;
 
@@ -18,12 +16,6 @@ fn spec(more: &str) -> InferenceAutoscalerSpec {
 
 fn settings(more: &str) -> Result<Settings, String> {
     Settings::of(&spec(more)).map_err(|error| error.to_string())
-}
-
-#[test]
-fn the_definition_is_this() {
-    let yaml = serde_saphyr::to_string(&definition()).unwrap();
-    insta::assert_snapshot!("definition", yaml);
 }
 
 /// Every string, list and number that a user may write has bounds.
@@ -108,7 +100,7 @@ fn an_empty_spec_is_the_default_policy_and_observes() {
 
 #[test]
 fn every_key_reaches_the_policy() {
-    let text = "mode: Act\nminReplicas: 0\nmaxReplicas: 20\nmaxStarts: 3\n\
+    let text = "mode: Act\nminReplicas: 1\nmaxReplicas: 20\nmaxStarts: 3\n\
                 slo: {ttft: 1s500ms, quantile: 0.95}\nmaxConcurrency: 64\nserviceTime: 8s\n\
                 coldStart: {p50: 90s}\ndrainTimeout: 5m\nbacklogDrainTime: 20s\n\
                 arrivalWindow: 40s\ntickInterval: 1s\nstaleness: 9s\n\
@@ -118,7 +110,7 @@ fn every_key_reaches_the_policy() {
     let settings = settings(text).unwrap();
     let spec = settings.policy.spec();
     let seconds = Duration::from_secs;
-    assert_eq!((spec.replicas_min.0, spec.replicas_max.0, spec.starts_max), (0, 20, 3));
+    assert_eq!((spec.replicas_min.0, spec.replicas_max.0, spec.starts_max), (1, 20, 3));
     assert_eq!(spec.slo.threshold, Duration::from_millis(1500));
     assert_eq!((spec.slo.quantile.get(), spec.service_time_prior), (0.95, seconds(8)));
     assert_eq!(spec.concurrency_cap.map(|cap| cap.get()), Some(64));

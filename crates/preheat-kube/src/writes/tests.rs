@@ -1,7 +1,5 @@
 //! Plans as writes, table by table.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use preheat_core::{Instant, ReplicaCount, ReplicaPhase::*};
 
 use super::*;
@@ -74,7 +72,8 @@ fn the_scale_follows_what_is_there_and_the_plan() {
     let surge = fleet(&[(Ready, UNMARKED), (Ready, UNMARKED), (Loading, UNMARKED)], 2);
     let full: Vec<_> = (0..4).map(|n| (if n < 2 { Draining } else { Ready }, UNMARKED)).collect();
     let full = fleet(&full, 2);
-    let cases: [(&str, &[Replica], u32, &[Action], Option<u32>); 11] = [
+    type Case<'a> = (&'a str, &'a [Replica], u32, &'a [Action], Option<u32>);
+    let cases: [Case<'_>; 11] = [
         ("nothing to do", &two, 2, &[], None),
         ("start", &two, 2, &[Action::Start { count: 2 }], Some(4)),
         ("what was ordered counts", &ordered, 3, &[], None),
@@ -132,6 +131,12 @@ fn observe_and_pause_withhold() {
             assert_eq!((written.costs, written.victims), (vec![], vec![]), "{more:?} {action:?}");
         }
     }
+}
+
+#[test]
+fn what_somebody_scaled_to_zero_stays_there() {
+    let written = carried_out("mode: Act\n", &[], 0, &[Action::Start { count: 1 }]);
+    assert_eq!((written.replicas, written.withheld), (None, Some(Withheld::Zero)));
 }
 
 #[test]
