@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test test-kube deploy bench efficacy efficacy-quick lint docs deny reference
+.PHONY: demo test test-kube cluster deploy bench efficacy efficacy-quick lint docs deny reference
 
 ## Watch an autoscaler keep a pool of engine processes ahead of real traffic (about two minutes).
 demo:
@@ -18,6 +18,11 @@ test:
 test-kube:
 	./e2e/controlplane/build
 	PREHEAT_TEST_KUBE=1 $(CARGO) test --locked -p preheat-kube --test cluster
+
+## The same control plane to try things on, until Ctrl-C: each pod is an emulated engine.
+cluster:
+	./e2e/controlplane/build
+	PREHEAT_TEST_KUBE=1 $(CARGO) test --locked -q -p preheat-kube --test cluster -- serve
 
 ## Speed: prints every figure with the command that reruns it.
 bench:

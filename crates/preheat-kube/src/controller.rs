@@ -157,6 +157,11 @@ impl KubeController {
         PoolStatuses(Arc::clone(&self.views))
     }
 
+    /// Whether it leads, and when that changes.
+    pub fn leading(&self) -> watch::Receiver<bool> {
+        self.leading.clone()
+    }
+
     /// Runs until stopped. Targets stay as they are; the lease is given back.
     pub async fn run(mut self, mut stopped: watch::Receiver<bool>) {
         let mut election = JoinSet::new();

@@ -1,11 +1,11 @@
 //! What Act writes, and when it does not.
 
 use kube::ResourceExt;
-use kube::api::ListParams;
+use kube::api::{ListParams, PostParams};
 use preheat_kube::pods::DELETION_COST;
 use serde_json::json;
 
-use crate::scenario::{Scenario, is};
+use crate::scenario::{NAME, Scenario, is};
 use crate::traffic::Traffic;
 
 /// More streams than two replicas have slots.
@@ -73,4 +73,34 @@ pub(crate) async fn target_returns(scenario: Scenario) {
     assert!(is(&status, "Conflicted", "OnlyWriter"), "{status:?}");
     scenario.until_ready(2).await;
     assert!(preheat.stop().await > 0);
+}
+
+/// The pods that stay are those with the lowest ordinals, whatever is in them.
+pub(crate) async fn scales_a_stateful_set(scenario: Scenario) {
+    scenario.deploy_stateful_set(3).await;
+    let target = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "name": NAME});
+    scenario.autoscale(json!({"mode": "Act", "targetRef": target})).await;
+    let preheat = scenario.preheat("a").await;
+    scenario.until_set_ready(1).await;
+    let pods = scenario.pods().list(&ListParams::default()).await.unwrap();
+    let staying = pods.items.iter().find(|pod| pod.metadata.deletion_timestamp.is_none());
+    let staying = staying.unwrap();
+    assert_eq!(staying.name_any(), format!("{NAME}-0"));
+    assert!(!staying.annotations().contains_key(DELETION_COST));
+    scenario.change(json!({"minReplicas": 2})).await;
+    scenario.until_set_ready(2).await;
+    assert!(preheat.stop().await > 0);
+}
+
+/// What the optimistic lock rests on: the apiserver refuses a scale that was read before another
+/// write, and takes it when read anew.
+pub(crate) async fn stale_scales_are_refused(scenario: Scenario) {
+    scenario.deploy(1).await;
+    let mut read = scenario.deployments().get_scale(NAME).await.unwrap();
+    scenario.set_scale(2).await;
+    read.spec.as_mut().unwrap().replicas = Some(3);
+    let params = PostParams::default();
+    let refused = scenario.deployments().replace_scale(NAME, &params, &read).await.unwrap_err();
+    assert!(matches!(&refused, kube::Error::Api(status) if status.code == 409), "{refused}");
+    assert_eq!(scenario.asked().await, 2);
 }

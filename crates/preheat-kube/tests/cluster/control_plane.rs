@@ -119,6 +119,17 @@ impl ControlPlane {
         self.admin.clone()
     }
 
+    /// How to reach it as one who may do everything.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("manager.kubeconfig")
+    }
+
+    /// The apiserver's process.
+    pub(crate) fn apiserver(&self) -> Pid {
+        let pid = self.servers[1].id().unwrap();
+        Pid::from_raw(i32::try_from(pid).unwrap())
+    }
+
     /// A client with preheat's own service account, and so with the rights that are shipped and no
     /// others.
     pub(crate) async fn preheat(&self) -> Client {

@@ -3,7 +3,8 @@
 //!
 //! They are built by `e2e/controlplane/build`; where they are not, this says so and passes, unless
 //! `PREHEAT_TEST_KUBE` demands them, as `make test-kube` does. Arguments choose scenarios by parts
-//! of their names.
+//! of their names; `serve` runs none, and leaves the cluster to whoever wants to try something on it
+//! until standard input ends, as `make cluster` does.
 
 #![expect(
     clippy::unwrap_used,
@@ -20,6 +21,7 @@ mod traffic;
 mod acting;
 mod definition;
 mod observing;
+mod outage;
 mod standing_back;
 mod taking_over;
 
@@ -42,13 +44,18 @@ const SCENARIOS: &[(&str, Run)] = &[
     ("act_follows_load_up_and_down_and_cuts_no_stream", |s| acting::follows(s).boxed()),
     ("metrics_gone_at_the_peak_hold_what_is_there", |s| acting::holds_blind(s).boxed()),
     ("a_target_that_goes_and_comes_back_is_followed", |s| acting::target_returns(s).boxed()),
+    ("a_stateful_set_gives_up_its_highest_ordinals", |s| acting::scales_a_stateful_set(s).boxed()),
+    ("a_scale_read_before_another_write_is_refused", |s| {
+        acting::stale_scales_are_refused(s).boxed()
+    }),
     ("a_foreign_writer_is_given_way", |s| standing_back::from_a_person(s).boxed()),
     ("a_horizontal_pod_autoscaler_is_given_way", |s| standing_back::from_an_hpa(s).boxed()),
+    ("an_apiserver_that_is_away_is_waited_for", |s| outage::is_waited_out(s).boxed()),
     ("a_follower_takes_over_without_a_jump", |s| taking_over::after_a_kill(s).boxed()),
 ];
 
 /// A scenario that takes this long hangs.
-const HANG: Duration = Duration::from_secs(180);
+const HANG: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
     let wanted: Vec<String> =
@@ -66,6 +73,10 @@ fn main() -> ExitCode {
         tracing_subscriber::fmt().with_env_filter(filter).init();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    if wanted == ["serve"] {
+        runtime.block_on(serve(binaries));
+        return ExitCode::SUCCESS;
+    }
     let failed = runtime.block_on(run(binaries, &wanted));
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -76,6 +87,23 @@ fn binaries() -> Option<PathBuf> {
     let output = Command::new("bash").args([script, "--check"]).output().ok()?;
     let path = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| PathBuf::from(path.trim()))
+}
+
+/// A bare cluster, until standard input ends or Ctrl-C.
+async fn serve(binaries: PathBuf) {
+    let plane = ControlPlane::start(&binaries).await;
+    let kubelet = kubelet::Kubelet::start(plane.admin());
+    println!("export KUBECONFIG={}", plane.kubeconfig().display());
+    let stdin_ends =
+        tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+    tokio::select! {
+        _ended = stdin_ends => {}
+        _interrupted = tokio::signal::ctrl_c() => {}
+    }
+    kubelet.stop().await;
+    plane.stop().await;
+    // The thread that reads can't be given up.
+    std::process::exit(0);
 }
 
 /// How many scenarios failed.

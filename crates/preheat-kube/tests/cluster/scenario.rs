@@ -4,11 +4,12 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
+use nix::unistd::Pid;
 use preheat_core::{Explanation, Plan};
 use preheat_kube::manifests::NAMESPACE;
 use preheat_kube::resource::{Condition, InferenceAutoscaler, InferenceAutoscalerStatus};
@@ -33,6 +34,7 @@ pub(crate) struct Scenario {
     pub(crate) preheat: Client,
     pub(crate) namespace: String,
     pub(crate) endpoints: Endpoints,
+    pub(crate) apiserver: Pid,
     pub(crate) folder: tempfile::TempDir,
 }
 
@@ -40,6 +42,7 @@ pub(crate) struct Scenario {
 pub(crate) struct Preheat {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    pub(crate) leading: watch::Receiver<bool>,
     journal: Journal,
     journal_file: PathBuf,
 }
@@ -55,6 +58,7 @@ impl Scenario {
             preheat: plane.preheat().await,
             namespace,
             endpoints: kubelet.endpoints(),
+            apiserver: plane.apiserver(),
             folder: tempfile::tempdir().unwrap(),
         }
     }
@@ -73,24 +77,40 @@ impl Scenario {
 
     /// Makes the Deployment, and waits until all its replicas are ready.
     pub(crate) async fn deploy(&self, replicas: i32) {
-        let labels = json!({"app": NAME});
         let deployment = json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": NAME},
-            "spec": {
-                "replicas": replicas,
-                "selector": {"matchLabels": labels},
-                "template": {
-                    "metadata": {"labels": labels},
-                    "spec": {
-                        "terminationGracePeriodSeconds": 60,
-                        "containers": [{"name": "vllm", "image": "engine"}],
-                    },
-                },
-            },
+            "spec": workload(replicas),
         });
         let deployment = serde_json::from_value(deployment).unwrap();
         self.deployments().create(&PostParams::default(), &deployment).await.unwrap();
         self.until_ready(replicas).await;
+    }
+
+    pub(crate) fn stateful_sets(&self) -> Api<StatefulSet> {
+        Api::namespaced(self.admin.clone(), &self.namespace)
+    }
+
+    /// Makes a StatefulSet instead, and waits until all its replicas are ready.
+    pub(crate) async fn deploy_stateful_set(&self, replicas: i32) {
+        let mut spec = workload(replicas);
+        spec["podManagementPolicy"] = "Parallel".into();
+        let set = json!({
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": NAME},
+            "spec": spec,
+        });
+        let set = serde_json::from_value(set).unwrap();
+        self.stateful_sets().create(&PostParams::default(), &set).await.unwrap();
+        self.until_set_ready(replicas).await;
+    }
+
+    /// Waits until exactly so many of the StatefulSet's replicas are there, and ready.
+    pub(crate) async fn until_set_ready(&self, replicas: i32) {
+        let ready = move |set: Option<&StatefulSet>| {
+            set.and_then(|set| set.status.as_ref()).is_some_and(|status| {
+                status.replicas == replicas && status.ready_replicas.unwrap_or(0) == replicas
+            })
+        };
+        await_condition(self.stateful_sets(), NAME, ready).await.unwrap();
     }
 
     /// Waits until so many replicas are asked for, and exactly these are ready.
@@ -180,8 +200,9 @@ impl Scenario {
         let controller =
             KubeController::start(client, clock, Some(journal.clone()), options).await.unwrap();
         let (stop, stopped) = watch::channel(false);
+        let leading = controller.leading();
         let task = tokio::spawn(controller.run(stopped));
-        Preheat { stop, task, journal, journal_file }
+        Preheat { stop, task, leading, journal, journal_file }
     }
 }
 
@@ -205,6 +226,22 @@ impl Preheat {
         self.task.abort();
         assert!(self.task.await.unwrap_err().is_cancelled());
     }
+}
+
+/// What Deployments and StatefulSets have in common.
+fn workload(replicas: i32) -> Value {
+    let labels = json!({"app": NAME});
+    json!({
+        "replicas": replicas,
+        "selector": {"matchLabels": labels},
+        "template": {
+            "metadata": {"labels": labels},
+            "spec": {
+                "terminationGracePeriodSeconds": 60,
+                "containers": [{"name": "vllm", "image": "engine"}],
+            },
+        },
+    })
 }
 
 /// The resource, quick enough for a test.
