@@ -10,6 +10,9 @@ mod settings;
 mod spec;
 mod status;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps,
+};
 use kube::CustomResourceExt;
 
 pub use settings::{Fallback, Settings, SettingsError};
@@ -23,9 +26,19 @@ pub use status::{Condition, ConditionStatus, InferenceAutoscalerStatus};
 pub const GROUP: &str = "preheat.dev";
 
 /// The resource's definition, as the apiserver takes it.
-pub fn definition()
--> k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition {
-    InferenceAutoscaler::crd()
+pub fn definition() -> CustomResourceDefinition {
+    let mut definition = InferenceAutoscaler::crd();
+    for version in &mut definition.spec.versions {
+        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        schema.into_iter().for_each(drop_formats);
+    }
+    definition
+}
+
+/// Rust's integer formats are none of the apiserver's, which warns of each; the bounds say the same.
+fn drop_formats(schema: &mut JSONSchemaProps) {
+    schema.format.take_if(|format| format.starts_with("uint"));
+    schema.properties.iter_mut().flatten().for_each(|(_, inner)| drop_formats(inner));
 }
 
 #[cfg(test)]
