@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test bench efficacy efficacy-quick lint docs deny reference
+.PHONY: demo test test-kube cluster deploy bench efficacy efficacy-quick lint docs deny reference
 
 ## Watch an autoscaler keep a pool of engine processes ahead of real traffic (about two minutes).
 demo:
@@ -11,6 +11,18 @@ demo:
 ## Everything that can be shown to work, in about ten minutes on two cores.
 test:
 	$(CARGO) test --workspace --locked
+
+## preheat against a real control plane: etcd, kube-apiserver and kube-controller-manager are built
+## with Go first, once, which takes a quarter of an hour on two cores. `make test` runs the same
+## tests where they have been built, and says so where not.
+test-kube:
+	./e2e/controlplane/build
+	PREHEAT_TEST_KUBE=1 $(CARGO) test --locked -p preheat-kube --test cluster
+
+## The same control plane to try things on, until Ctrl-C: each pod is an emulated engine.
+cluster:
+	./e2e/controlplane/build
+	PREHEAT_TEST_KUBE=1 $(CARGO) test --locked -q -p preheat-kube --test cluster -- serve
 
 ## Speed: prints every figure with the command that reruns it.
 bench:
@@ -36,6 +48,10 @@ docs:
 ## Licences, duplicates and sources of what we depend on.
 deny:
 	$(CARGO) deny --offline check bans licenses sources
+
+## Write deploy anew from the code.
+deploy:
+	UPDATE_DEPLOY=1 $(CARGO) test --locked -p preheat-kube --test manifests
 
 ## Write docs/reference and completions anew from the code.
 reference:

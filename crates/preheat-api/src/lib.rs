@@ -7,6 +7,7 @@ pub mod config;
 pub mod journal;
 mod name;
 pub mod policy_file;
+pub mod pool_keys;
 pub mod schedule;
 pub mod status;
 pub mod yaml;

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod coldstart;
 mod compare;
+mod controller;
 mod part;
 mod pool;
 mod scenario;
@@ -15,6 +16,7 @@ mod size;
 
 pub(crate) use coldstart::ColdstartArgs;
 pub(crate) use compare::CompareArgs;
+pub(crate) use controller::ControllerArgs;
 pub(crate) use part::PartArgs;
 pub(crate) use pool::PoolArgs;
 pub(crate) use scenario::ScenarioArgs;
@@ -34,6 +36,10 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Run the pools of a configuration file on this machine
     Up(UpArgs),
+    /// Scale a cluster's InferenceAutoscalers, from inside it or from outside
+    Controller(ControllerArgs),
+    /// Print the definition of the resource InferenceAutoscaler, for `kubectl apply -f -`
+    Crd,
     /// Replay a trace against any OpenAI-compatible endpoint, open loop
     Load(LoadArgs),
     /// Run a trace against modelled replicas under any autoscaler, faster than real

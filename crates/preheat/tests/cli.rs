@@ -183,6 +183,43 @@ fn a_status_of_nobody_says_where_it_looked() {
 }
 
 #[test]
+fn the_definition_is_what_deploy_has() {
+    let ran = Stage::new().run(&["crd"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/crd.yaml");
+    let kept = fs::read_to_string(path).expect("it is there");
+    assert!(kept.ends_with(&ran.stdout), "{}", ran.stdout);
+}
+
+#[test]
+fn a_cluster_that_is_not_there_is_told() {
+    let stage = Stage::new();
+    let state = stage.path("state").display().to_string();
+    let controller = |kubeconfig: &str| {
+        let admin = "127.0.0.1:0";
+        refused(
+            &stage,
+            &["controller", "--kubeconfig", kubeconfig, "--state-dir", &state, "--admin", admin],
+        )
+    };
+    let said = controller(&stage.path("none").display().to_string());
+    assert!(said.contains("error: no cluster is known: "), "{said}");
+    assert!(said.contains("\nhint: name a file with --kubeconfig or KUBECONFIG"), "{said}");
+    let nobody = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+    let address = nobody.local_addr().expect("it has one");
+    drop(nobody);
+    let kubeconfig = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+         clusters: [{{name: c, cluster: {{server: \"http://{address}\"}}}}]\n\
+         users: [{{name: c, user: {{}}}}]\n\
+         contexts: [{{name: c, context: {{cluster: c, user: c}}}}]\n"
+    );
+    let said = controller(&stage.file("kubeconfig", &kubeconfig));
+    assert!(said.contains("error: the cluster can't be reached: "), "{said}");
+    assert!(said.contains("kubectl get --raw /version"), "{said}");
+}
+
+#[test]
 fn usage_goes_to_where_it_was_asked_for() {
     let stage = Stage::new();
     let none: [&str; 0] = [];

@@ -1,11 +1,8 @@
 //! One pool: its names, its policy, its engine; and what pools may not share.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use preheat_core::{
-    Concurrency, Policy, PolicyError, PolicySpec, Probability, ReplicaCount, Standby, WAKE_PRIOR,
-};
+use preheat_core::Policy;
 use serde_saphyr::{Location, Spanned};
 
 use super::HoldConfig;
@@ -15,6 +12,7 @@ use super::schedules;
 use super::values::{DurationText, at};
 use super::wire::{PoolWire, StandbyWire};
 use crate::name::is_name;
+use crate::pool_keys::{KeyError, PoolKeys, StandbyKeys};
 use crate::schedule::Schedules;
 
 /// Interchangeable replicas of one model.
@@ -106,140 +104,76 @@ fn model_names(wire: &PoolWire, source: &Source<'_>) -> Result<Vec<String>, Conf
 }
 
 fn policy(wire: &PoolWire, pool_at: Location, source: &Source<'_>) -> Result<Policy, ConfigError> {
-    let mut spec = PolicySpec::default();
-    let set_duration = |target: &mut Duration, value: &Option<Spanned<DurationText>>| {
-        if let Some(given) = value {
-            *target = given.value.0;
-        }
-    };
-    let set_count = |target: &mut ReplicaCount, value: &Option<Spanned<u32>>| {
-        if let Some(given) = value {
-            *target = ReplicaCount(given.value);
-        }
-    };
-    set_count(&mut spec.replicas_min, &wire.min_replicas);
-    set_count(&mut spec.replicas_max, &wire.max_replicas);
-    set_duration(&mut spec.slo.threshold, &wire.slo.ttft);
-    set_duration(&mut spec.service_time_prior, &wire.service_time);
-    set_duration(&mut spec.drain_timeout, &wire.drain_timeout);
-    set_duration(&mut spec.backlog_drain_time, &wire.backlog_drain_time);
-    set_duration(&mut spec.arrival_window, &wire.arrival_window);
-    set_duration(&mut spec.tick_interval, &wire.tick_interval);
-    set_duration(&mut spec.staleness_max, &wire.staleness);
-    let scale_down = &wire.behavior.scale_down;
-    set_duration(&mut spec.scale_down_window, &scale_down.stabilization_window);
-    set_duration(&mut spec.scale_down_limit.period, &scale_down.limit.period);
-    if let Some(replicas) = &scale_down.limit.replicas {
-        spec.scale_down_limit.replicas = replicas.value;
+    if let Some(standby) = &wire.standby {
+        let StandbyWire { price, replicas, .. } = &standby.value;
+        let problem = || Problem::StandbyPriceMissing;
+        let given = price.is_some() || replicas.is_some();
+        source.require(given, Some(standby.referenced), problem)?;
     }
-    if let Some(share) = &scale_down.limit.share {
-        let key = "behavior.scaleDown.limit.share";
-        let problem = || Problem::out_of_range(key, share.value, "from 0 to 1");
-        spec.scale_down_limit.share = Probability::new(share.value)
-            .ok_or_else(|| source.error(Some(share.referenced), problem()))?;
-    }
-    if let Some(starts) = &wire.max_starts {
-        spec.starts_max = starts.value;
-    }
-    set_cold_start(&mut spec, wire);
-    spec.standby = wire.standby.as_ref().map(|given| standby(given, source)).transpose()?;
-    if let Some(quantile) = &wire.slo.quantile {
-        let problem =
-            || Problem::out_of_range("slo.quantile", quantile.value, "at least 0.5 and below 1");
-        spec.slo.quantile = Probability::new(quantile.value)
-            .ok_or_else(|| source.error(Some(quantile.referenced), problem()))?;
-    }
-    if let Some(slots) = &wire.max_concurrency {
-        let problem = || Problem::out_of_range("maxConcurrency", slots.value, "at least 1");
-        let cap = Concurrency::new(slots.value)
-            .ok_or_else(|| source.error(Some(slots.referenced), problem()))?;
-        spec.concurrency_cap = Some(cap);
-    }
-    spec.validate().map_err(|error| {
-        let location = key_at(error.key, wire).unwrap_or(pool_at);
-        source.error(Some(location), in_file_words(&error))
+    keys(wire).policy().map_err(|KeyError { key, value, allowed }| {
+        let location = key_at(&key, wire).unwrap_or(pool_at);
+        source.error(Some(location), Problem::OutOfRange { key, value, allowed })
     })
 }
 
-/// How many sleep follows from what sleep costs, or is given. Of either one must be.
-fn standby(wire: &Spanned<StandbyWire>, source: &Source<'_>) -> Result<Standby, ConfigError> {
-    let StandbyWire { price, wake, replicas } = &wire.value;
-    let share = match (price, replicas) {
-        (None, None) => {
-            return Err(source.error(Some(wire.referenced), Problem::StandbyPriceMissing));
-        }
-        (None, Some(_)) => 1.0,
-        (Some(price), _) => price.value,
-    };
-    let problem = || Problem::out_of_range("standby.price", share, "from 0 to 1");
-    let price = Probability::new(share).ok_or_else(|| source.error(at(price), problem()))?;
-    let wake_prior = wake.as_ref().map_or(WAKE_PRIOR, |wake| wake.value.0);
-    let replicas = replicas.as_ref().map(|replicas| ReplicaCount(replicas.value));
-    Ok(Standby { price, wake_prior, replicas })
-}
-
-/// One figure alone moves the other out of its way, in the default's proportion of 2 to 3.
-fn set_cold_start(spec: &mut PolicySpec, wire: &PoolWire) {
-    let p50 = wire.cold_start.p50.as_ref().map(|d| d.value.0);
-    let p90 = wire.cold_start.p90.as_ref().map(|d| d.value.0);
-    let prior = &mut spec.cold_start_prior;
-    match (p50, p90) {
-        (Some(p50), Some(p90)) => (prior.p50, prior.p90) = (p50, p90),
-        (Some(p50), None) => (prior.p50, prior.p90) = (p50, p50 * 3 / 2),
-        (None, Some(p90)) => (prior.p50, prior.p90) = (p90 * 2 / 3, p90),
-        (None, None) => {}
+fn keys(wire: &PoolWire) -> PoolKeys {
+    fn value<T: Copy>(given: &Option<Spanned<T>>) -> Option<T> {
+        given.as_ref().map(|spanned| spanned.value)
+    }
+    let time = |given: &Option<Spanned<DurationText>>| value(given).map(|text| text.0);
+    let scale_down = &wire.behavior.scale_down;
+    PoolKeys {
+        min_replicas: value(&wire.min_replicas),
+        max_replicas: value(&wire.max_replicas),
+        standby: wire.standby.as_ref().map(|standby| StandbyKeys {
+            price: value(&standby.value.price),
+            wake: time(&standby.value.wake),
+            replicas: value(&standby.value.replicas),
+        }),
+        max_starts: value(&wire.max_starts),
+        slo_ttft: time(&wire.slo.ttft),
+        slo_quantile: value(&wire.slo.quantile),
+        max_concurrency: value(&wire.max_concurrency),
+        service_time: time(&wire.service_time),
+        cold_start_p50: time(&wire.cold_start.p50),
+        cold_start_p90: time(&wire.cold_start.p90),
+        drain_timeout: time(&wire.drain_timeout),
+        stabilization_window: time(&scale_down.stabilization_window),
+        limit_replicas: value(&scale_down.limit.replicas),
+        limit_share: value(&scale_down.limit.share),
+        limit_period: time(&scale_down.limit.period),
+        backlog_drain_time: time(&wire.backlog_drain_time),
+        arrival_window: time(&wire.arrival_window),
+        tick_interval: time(&wire.tick_interval),
+        staleness: time(&wire.staleness),
     }
 }
 
-/// The policy's field names and the file's keys.
-const KEYS: [(&str, &str); 17] = [
-    ("replicas_min", "minReplicas"),
-    ("replicas_max", "maxReplicas"),
-    ("standby.replicas", "standby.replicas"),
-    ("starts_max", "maxStarts"),
-    ("scale_down_limit.replicas", "behavior.scaleDown.limit.replicas"),
-    ("scale_down_limit.period", "behavior.scaleDown.limit.period"),
-    ("scale_down_window", "behavior.scaleDown.stabilizationWindow"),
-    ("slo.quantile", "slo.quantile"),
-    ("slo.threshold", "slo.ttft"),
-    ("cold_start_prior.p50", "coldStart.p50"),
-    ("cold_start_prior.p90", "coldStart.p90"),
-    ("service_time_prior", "serviceTime"),
-    ("backlog_drain_time", "backlogDrainTime"),
-    ("drain_timeout", "drainTimeout"),
-    ("tick_interval", "tickInterval"),
-    ("staleness_max", "staleness"),
-    ("arrival_window", "arrivalWindow"),
-];
-
-fn in_file_words(error: &PolicyError) -> Problem {
-    let translate = |text: &str| {
-        KEYS.iter().fold(text.to_owned(), |text, (field, key)| text.replace(field, key))
-    };
-    let (key, allowed) = (translate(error.key), translate(&error.allowed));
-    Problem::OutOfRange { key, value: error.value.clone(), allowed }
-}
-
-/// Where a field was given; for one left at its default, where the key that it collides with was.
-fn key_at(field: &str, wire: &PoolWire) -> Option<Location> {
-    let scale_down = &wire.behavior.scale_down;
-    match field {
-        "replicas_min" => at(&wire.min_replicas).or(at(&wire.max_replicas)),
-        "replicas_max" => at(&wire.max_replicas),
+/// Where a key was given; for one left at its default, where the key that it collides with was.
+fn key_at(key: &str, wire: &PoolWire) -> Option<Location> {
+    let limit = &wire.behavior.scale_down.limit;
+    match key {
+        "minReplicas" => at(&wire.min_replicas).or(at(&wire.max_replicas)),
+        "maxReplicas" => at(&wire.max_replicas),
+        "standby.price" => wire.standby.as_ref().and_then(|standby| at(&standby.value.price)),
         "standby.replicas" => at(&wire.standby).or(at(&wire.max_replicas)),
-        "starts_max" => at(&wire.max_starts),
-        "scale_down_limit.replicas" => at(&scale_down.limit.replicas),
-        "scale_down_limit.period" => at(&scale_down.limit.period),
-        "scale_down_window" => at(&scale_down.stabilization_window),
+        "maxStarts" => at(&wire.max_starts),
+        "maxConcurrency" => at(&wire.max_concurrency),
+        "behavior.scaleDown.limit.replicas" => at(&limit.replicas),
+        "behavior.scaleDown.limit.share" => at(&limit.share),
+        "behavior.scaleDown.limit.period" => at(&limit.period),
+        "behavior.scaleDown.stabilizationWindow" => {
+            at(&wire.behavior.scale_down.stabilization_window)
+        }
         "slo.quantile" => at(&wire.slo.quantile),
-        "slo.threshold" => at(&wire.slo.ttft),
-        "cold_start_prior.p90" => at(&wire.cold_start.p90),
-        "service_time_prior" => at(&wire.service_time),
-        "backlog_drain_time" => at(&wire.backlog_drain_time),
-        "drain_timeout" => at(&wire.drain_timeout),
-        "tick_interval" => at(&wire.tick_interval),
-        "staleness_max" => at(&wire.staleness).or(at(&wire.tick_interval)),
-        "arrival_window" => at(&wire.arrival_window).or(at(&wire.tick_interval)),
+        "slo.ttft" => at(&wire.slo.ttft),
+        "coldStart.p90" => at(&wire.cold_start.p90),
+        "serviceTime" => at(&wire.service_time),
+        "backlogDrainTime" => at(&wire.backlog_drain_time),
+        "drainTimeout" => at(&wire.drain_timeout),
+        "tickInterval" => at(&wire.tick_interval),
+        "staleness" => at(&wire.staleness).or(at(&wire.tick_interval)),
+        "arrivalWindow" => at(&wire.arrival_window).or(at(&wire.tick_interval)),
         _ => None,
     }
 }

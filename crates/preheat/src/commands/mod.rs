@@ -2,6 +2,8 @@
 
 mod coldstart;
 mod compare;
+mod controller;
+mod crd;
 mod demo;
 mod engine;
 mod load;
@@ -17,7 +19,7 @@ mod why;
 
 mod traces;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use preheat_api::config::LocalConfig;
@@ -33,6 +35,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Answer> {
     match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Up(args) => up::run(&args),
+        Command::Controller(args) => controller::run(args),
+        Command::Crd => crd::run(),
         Command::Load(args) => load::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Compare(args) => compare::run(&args),
@@ -61,6 +65,17 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()
+}
+
+/// What goes on, for whoever watches; `PREHEAT_LOG` says how much.
+pub(crate) fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("PREHEAT_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
 }
 
 /// A runtime for commands that wait on sockets and processes.

@@ -5,7 +5,7 @@ mod pool_loop;
 mod status_source;
 
 use std::future::Future;
-use std::io::{self, ErrorKind, IsTerminal, Read};
+use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,14 +37,7 @@ pub(crate) fn run(args: &UpArgs) -> anyhow::Result<Answer> {
         super::print(&format!("{} is fine\n", args.config.display()))?;
         return Ok(Answer::Yes);
     }
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("PREHEAT_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
-        )
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+    super::log_to_stderr();
     let stop_with_stdin = args.stop_with_stdin;
     super::runtime()?.block_on(async {
         let signal = stop_signal()?;
@@ -157,7 +150,7 @@ async fn up(config: LocalConfig, stop: impl Future<Output = ()>) -> anyhow::Resu
 }
 
 /// Resolves when `stopped` becomes true.
-async fn until(mut stopped: watch::Receiver<bool>) {
+pub(super) async fn until(mut stopped: watch::Receiver<bool>) {
     // The sender lives until after it has sent.
     let _sent = stopped.wait_for(|stopped| *stopped).await;
 }
@@ -166,7 +159,7 @@ async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| cannot_bind(key, address, &error))
 }
 
-fn cannot_bind(key: &str, address: SocketAddr, error: &io::Error) -> anyhow::Error {
+pub(super) fn cannot_bind(key: &str, address: SocketAddr, error: &io::Error) -> anyhow::Error {
     let hint = if error.kind() == ErrorKind::AddrInUse {
         format!("something else listens there; stop it, or choose another port with `{key}`")
     } else {

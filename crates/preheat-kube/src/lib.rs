@@ -1,0 +1,31 @@
+//! World 3: replicas that are pods, scaled through the scale subresource of whatever makes them.
+//!
+//! `resource` is what users write; `pods`, `roster`, `writes`, `ownership` and `report` are pure and
+//! turn a cluster's objects into what `preheat-core` understands and its decisions into what is
+//! written; the rest talks to the apiserver.
+//!
+//! **Invariant:** nothing but a target's scale, this resource's status, and the deletion cost of the
+//! target's pods is ever written; in `Observe`, nothing but the status.
+//!
+//! **Invariant:** nothing here decides how many replicas there should be.
+
+pub mod resource;
+
+pub mod ownership;
+pub mod pods;
+pub mod report;
+pub mod roster;
+pub mod selector;
+pub mod writes;
+
+pub mod manifests;
+
+mod cluster;
+mod connect;
+mod controller;
+mod lease;
+mod pool;
+
+pub use connect::connect;
+pub use controller::{ControllerOptions, KubeController, PoolStatuses, StartError};
+pub use lease::{LEASE_DURATION, Leadership, LeaseOptions, RENEW_DEADLINE};

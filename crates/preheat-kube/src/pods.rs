@@ -1,0 +1,184 @@
+//! One pod as a replica: its phase and since when, from its conditions and its containers' states.
+//!
+//! **Invariant:** pure. What the pod does not say (whether its engine answers) is given.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodCondition, PodStatus};
+use k8s_openapi::jiff::Timestamp;
+use preheat_core::{Instant, ReplicaPhase};
+
+/// Says which pods a ReplicaSet should rather delete; the lowest go first.
+pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+/// A pod, read as a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenPod {
+    /// Identity: a name may be used again, this never is.
+    pub uid: String,
+    /// Its name.
+    pub name: String,
+    /// Its phase.
+    pub phase: ReplicaPhase,
+    /// Since when, as far as the pod tells.
+    pub phase_since: Instant,
+    /// When it was made.
+    pub created_at: Instant,
+    /// How often its engine was restarted.
+    pub restarts: u32,
+    /// Where it can be asked; absent before its engine's container runs.
+    pub address: Option<IpAddr>,
+    /// Its deletion cost, where somebody gave it one.
+    pub deletion_cost: Option<i32>,
+    /// Whether a ReplicaSet made it, which heeds deletion costs.
+    pub of_replica_set: bool,
+    /// Time that it gets to end.
+    pub grace: Option<Duration>,
+    /// What keeps it from being ready, in the cluster's own words.
+    pub waiting: Option<String>,
+}
+
+/// Reads a pod; `None` when it has ended and holds nothing any more. `container` is the engine's,
+/// where it is not the first. `answers` says whether its engine has told its metrics.
+pub fn see(pod: &Pod, container: Option<&str>, answers: bool, now: Instant) -> Option<SeenPod> {
+    let (metadata, status) = (&pod.metadata, pod.status.as_ref());
+    let ended = status.and_then(|status| status.phase.as_deref());
+    if matches!(ended, Some("Succeeded" | "Failed")) {
+        return None;
+    }
+    let created_at =
+        instant(metadata.creation_timestamp.as_ref().map(|time| time.0)).unwrap_or(now);
+    let engine = engine(pod, container);
+    let (phase, since) = phase(pod, engine, answers);
+    let since = if phase == ReplicaPhase::Warming {
+        Some(instant(since).unwrap_or(now))
+    } else {
+        instant(since)
+    };
+    let annotations = metadata.annotations.as_ref();
+    let owners = metadata.owner_references.iter().flatten();
+    let runs = engine.and_then(|engine| engine.state.as_ref()).is_some_and(|s| s.running.is_some());
+    let grace = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
+    Some(SeenPod {
+        uid: metadata.uid.clone()?,
+        name: metadata.name.clone()?,
+        phase,
+        // Another machine's clock may be ahead.
+        phase_since: since.unwrap_or(created_at).clamp(created_at.min(now), now),
+        created_at: created_at.min(now),
+        restarts: engine.map_or(0, |engine| u32::try_from(engine.restart_count).unwrap_or(0)),
+        address: status.and_then(|s| s.pod_ip.as_ref()?.parse().ok()).filter(|_| runs),
+        deletion_cost: annotations.and_then(|all| all.get(DELETION_COST)?.parse().ok()),
+        of_replica_set: owners
+            .filter(|owner| owner.controller == Some(true))
+            .any(|owner| owner.kind == "ReplicaSet"),
+        grace: grace.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs),
+        waiting: waiting(status),
+    })
+}
+
+/// The point in time of a timestamp; `None` before 1970.
+pub(crate) fn instant(time: Option<Timestamp>) -> Option<Instant> {
+    u64::try_from(time?.as_nanosecond()).ok().map(Instant::from_nanos)
+}
+
+fn engine<'a>(pod: &'a Pod, container: Option<&str>) -> Option<&'a ContainerStatus> {
+    // Statuses are not in the containers' order.
+    let first = || pod.spec.as_ref()?.containers.first().map(|container| container.name.as_str());
+    let name = container.or_else(first)?;
+    let statuses = pod.status.as_ref()?.container_statuses.iter().flatten();
+    statuses.into_iter().find(|status| status.name == name)
+}
+
+/// The phase, and since when; `None` as far as the pod does not tell.
+fn phase(
+    pod: &Pod,
+    engine: Option<&ContainerStatus>,
+    answers: bool,
+) -> (ReplicaPhase, Option<Timestamp>) {
+    let metadata = &pod.metadata;
+    if let Some(deletion) = &metadata.deletion_timestamp {
+        // It is the time by which it must be gone: what it was given stands beside it.
+        let grace = metadata.deletion_grace_period_seconds.unwrap_or(0).max(0);
+        let asked = deletion.0.checked_sub(k8s_openapi::jiff::SignedDuration::from_secs(grace));
+        return (ReplicaPhase::Draining, asked.ok());
+    }
+    let status = pod.status.as_ref();
+    let condition = |type_| condition(status, type_);
+    let scheduled = condition("PodScheduled");
+    let Some(at) = scheduled.filter(|c| c.status == "True").map(since) else {
+        // Whoever makes nodes has been asked for one by this.
+        let unschedulable = scheduled.is_some_and(|c| c.reason.as_deref() == Some("Unschedulable"));
+        let phase = if unschedulable { ReplicaPhase::Provisioning } else { ReplicaPhase::Pending };
+        return (phase, scheduled.and_then(since));
+    };
+    if let Some(ready) = condition("Ready").filter(|c| c.status == "True") {
+        return (ReplicaPhase::Ready, since(ready));
+    }
+    let state = engine.and_then(|engine| engine.state.as_ref());
+    let running = state.and_then(|state| state.running.as_ref());
+    if let Some(running) = running {
+        let started = running.started_at.as_ref().map(|time| time.0);
+        if !answers {
+            return (ReplicaPhase::Loading, started);
+        }
+        // The pod tells when it stopped being ready, but not when its engine began to answer.
+        let unready = condition("Ready").and_then(since).filter(|&at| started < Some(at));
+        return (ReplicaPhase::Warming, unready);
+    }
+    let waits_for = state.and_then(|state| state.waiting.as_ref()?.reason.as_deref());
+    let terminated = state.and_then(|state| state.terminated.as_ref());
+    if waits_for == Some("CrashLoopBackOff") || terminated.is_some() {
+        let last = engine.and_then(|engine| engine.last_state.as_ref()?.terminated.as_ref());
+        let ended = terminated.or(last).and_then(|end| Some(end.finished_at.as_ref()?.0));
+        return (ReplicaPhase::Pending, ended);
+    }
+    // Init containers fetch weights; before the first has begun, its image is being pulled.
+    match init_began(status) {
+        Some(began) => (ReplicaPhase::Loading, Some(began)),
+        None => (ReplicaPhase::Pulling, at),
+    }
+}
+
+fn condition<'a>(status: Option<&'a PodStatus>, type_: &str) -> Option<&'a PodCondition> {
+    let conditions = status?.conditions.iter().flatten();
+    conditions.into_iter().find(|condition| condition.type_ == type_)
+}
+
+fn since(condition: &PodCondition) -> Option<Timestamp> {
+    condition.last_transition_time.as_ref().map(|time| time.0)
+}
+
+fn init_began(status: Option<&PodStatus>) -> Option<Timestamp> {
+    let began = |state: &ContainerState| {
+        let running = state.running.as_ref().and_then(|running| running.started_at.as_ref());
+        let ended = state.terminated.as_ref().and_then(|ended| ended.started_at.as_ref());
+        running.or(ended).map(|time| time.0)
+    };
+    let containers = status?.init_container_statuses.iter().flatten();
+    containers.filter_map(|container| began(container.state.as_ref()?)).min()
+}
+
+/// The first container's reason to wait, or the scheduler's.
+fn waiting(status: Option<&PodStatus>) -> Option<String> {
+    let of_containers = |statuses: &Option<Vec<ContainerStatus>>| {
+        statuses.iter().flatten().find_map(|container| {
+            let waiting = container.state.as_ref()?.waiting.as_ref()?;
+            let reason = waiting.reason.as_deref()?;
+            // What every pod passes through is no trouble.
+            let plain = matches!(reason, "ContainerCreating" | "PodInitializing");
+            let message = waiting.message.as_deref().unwrap_or_default();
+            (!plain).then(|| format!("{reason}: {message}").trim_end_matches(": ").to_owned())
+        })
+    };
+    let status = status?;
+    let unscheduled = condition(Some(status), "PodScheduled").filter(|c| c.status == "False");
+    let by_scheduler = || unscheduled.and_then(|condition| condition.message.clone());
+    of_containers(&status.init_container_statuses)
+        .or_else(|| of_containers(&status.container_statuses))
+        .or_else(by_scheduler)
+}
+
+#[cfg(test)]
+mod tests;

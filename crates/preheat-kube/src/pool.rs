@@ -1,0 +1,471 @@
+//! One resource's loop: read, ask the engines, decide, write, wait.
+//!
+//! **Invariant:** what is about to be written to the scale is noted in the status first, so that
+//! whoever goes on from there knows it as preheat's own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::events::EventType;
+use kube::runtime::reflector::ObjectRef;
+use preheat_api::status::PoolStatus;
+use preheat_core::{Explanation, Instant, Memory, Observation, Plan, ReplicaId, ReplicaPhase};
+use preheat_runtime::clock::Clock;
+use preheat_runtime::controller::{Controller, Ticked};
+use preheat_runtime::journal::Journal;
+use preheat_runtime::routing::PoolId;
+use preheat_runtime::scrape::{ScrapeTarget, Scraper, SignalStore};
+use tokio::sync::watch;
+
+use crate::cluster::{Cluster, ReadScale, WriteError, chain};
+use crate::ownership::{Conflict, FOREIGN_WRITE, Written};
+use crate::pods::{SeenPod, see};
+use crate::report::{self, Facts, Seen, Trouble};
+use crate::resource::{
+    ConditionStatus, InferenceAutoscaler, InferenceAutoscalerStatus, Mode, Settings,
+};
+use crate::roster::{Replica, Roster};
+use crate::selector;
+use crate::writes::{Situation, Writes, writes};
+
+/// Until the next look at a resource that can't be worked with.
+const TROUBLE_INTERVAL: Duration = Duration::from_secs(5);
+/// Between two writes of a status that only rewords its sentences.
+const STATUS_INTERVAL: Duration = Duration::from_secs(30);
+
+/// What every pool's loop works with.
+pub(crate) struct Shared {
+    pub(crate) cluster: Cluster,
+    pub(crate) clock: Clock,
+    pub(crate) scraper: Scraper,
+    pub(crate) journal: Option<Journal>,
+    pub(crate) headline: fn(&Plan, &Explanation) -> String,
+}
+
+/// What the loop leaves for others to read.
+#[derive(Debug, Default)]
+pub(crate) struct PoolView {
+    controller: Option<Controller>,
+    /// Each replica's address and what it waits for.
+    pods: BTreeMap<ReplicaId, (Option<String>, Option<String>)>,
+}
+
+/// A view that can be read while the loop goes on.
+pub(crate) type SharedView = Arc<Mutex<PoolView>>;
+
+impl PoolView {
+    /// `None` before the first decision.
+    pub(crate) fn status(&self) -> Option<PoolStatus> {
+        let mut status = self.controller.as_ref()?.status();
+        for replica in &mut status.replicas {
+            if let Some((address, waiting)) = self.pods.get(&replica.id) {
+                replica.address.clone_from(address);
+                replica.last_error.clone_from(waiting);
+            }
+        }
+        Some(status)
+    }
+}
+
+/// One resource's loop.
+pub(crate) struct Pool {
+    shared: Arc<Shared>,
+    key: ObjectRef<InferenceAutoscaler>,
+    uid: Option<String>,
+    id: PoolId,
+    view: SharedView,
+    memory: Option<Memory>,
+    roster: Roster,
+    signals: SignalStore,
+    /// Pods whose engines told their metrics last time, by uid.
+    answering: BTreeSet<String>,
+    /// As last written.
+    status: InferenceAutoscalerStatus,
+    status_at: Instant,
+    written: Option<Written>,
+    written_at: Option<String>,
+    /// The object that was scaled last: another of its name was not.
+    target: Option<String>,
+    /// A conflict that outlives its cause, and the generation at which it began.
+    foreign: Option<(Conflict, i64)>,
+    /// When a ready replica last told something, or none was ready.
+    told_at: Option<Instant>,
+}
+
+impl Pool {
+    /// Goes on from where the resource's status and the journal say that preheat was.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        resource: &InferenceAutoscaler,
+        memory: Memory,
+        view: SharedView,
+    ) -> Self {
+        let status = resource.status.clone().unwrap_or_default();
+        let written = status
+            .written_replicas
+            .map(|replicas| Written { replicas, before: status.current_replicas });
+        let foreign = status.conditions.iter().find(|condition| {
+            condition.type_ == "Conflicted"
+                && condition.status == ConditionStatus::True
+                && condition.reason == FOREIGN_WRITE
+        });
+        let foreign = foreign.map(|condition| {
+            // The numbers are in the sentence that is kept, and nowhere else.
+            (Conflict::Kept { message: condition.message.clone() }, condition.observed_generation)
+        });
+        Self {
+            key: ObjectRef::from_obj(resource),
+            uid: resource.metadata.uid.clone(),
+            id: pool_id(resource),
+            view,
+            roster: Roster::after(&memory),
+            memory: Some(memory),
+            signals: SignalStore::default(),
+            answering: BTreeSet::new(),
+            written_at: status.last_scale_time.clone(),
+            status,
+            status_at: Instant::ORIGIN,
+            written,
+            target: None,
+            foreign,
+            told_at: None,
+            shared,
+        }
+    }
+
+    /// Ticks until stopped, or until the resource is gone.
+    pub(crate) async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        loop {
+            let tick = self.tick();
+            let next = tokio::select! {
+                next = tick => next,
+                _sent = stopped.wait_for(|stopped| *stopped) => break,
+            };
+            let Some(next_tick_at) = next else { break };
+            tokio::select! {
+                () = self.shared.clock.sleep_until(next_tick_at) => {}
+                _sent = stopped.wait_for(|stopped| *stopped) => break,
+            }
+        }
+        let now = self.shared.clock.now();
+        if let Some(controller) = &mut self.lock().controller {
+            controller.shutdown(now);
+        }
+    }
+
+    /// One tick; when the next is due, or `None` when the resource is gone or another preheat leads.
+    async fn tick(&mut self) -> Option<Instant> {
+        if !self.shared.cluster.leadership.leads() {
+            return None;
+        }
+        let resource = self.shared.cluster.autoscaler(&self.key)?;
+        if resource.metadata.uid != self.uid {
+            return None;
+        }
+        match self.decide(&resource).await {
+            Ok(next_tick_at) => Some(next_tick_at),
+            Err(trouble) => {
+                tracing::warn!(pool = %self.id, %trouble, "holding");
+                if matches!(trouble, Trouble::TargetMissing { .. }) {
+                    // What is made under that name later is not as preheat left it.
+                    (self.written, self.foreign) = (None, None);
+                }
+                // What can't be read can hardly be written.
+                if !matches!(trouble, Trouble::Unreachable(_)) {
+                    self.report(&resource, Err(&trouble)).await;
+                }
+                Some(self.shared.clock.now().saturating_add(TROUBLE_INTERVAL))
+            }
+        }
+    }
+
+    async fn decide(&mut self, resource: &InferenceAutoscaler) -> Result<Instant, Trouble> {
+        let settings = Settings::of(&resource.spec)?;
+        let namespace = resource.metadata.namespace.as_deref().unwrap_or_default();
+        let read = self.shared.cluster.scale(namespace, &settings.target).await?;
+        if self.target.is_some() && self.target != read.uid {
+            (self.written, self.foreign) = (None, None);
+        }
+        self.target.clone_from(&read.uid);
+        let replicas = self.observe(namespace, &settings, &read).await?;
+        let ticked = self.think(&settings, &replicas);
+        let conflict = self.conflict(resource, &settings, read.asked);
+        let mode = if conflict.is_some() { Mode::Observe } else { settings.mode };
+        let explanation = ticked.entry.body.explanation();
+        let situation = Situation {
+            settings: &settings,
+            mode,
+            asked: read.asked,
+            replicas: &replicas,
+            blind: self.blind_for(&replicas, explanation),
+        };
+        // A decision that broke an invariant has an empty plan, and its level is what is there.
+        let writes = if explanation.is_some() {
+            writes(&situation, &ticked.plan)
+        } else {
+            Writes::default()
+        };
+        if mode == Mode::Observe {
+            self.written = None;
+        }
+        let headline = explanation
+            .map_or_else(|| HELD.to_owned(), |why| (self.shared.headline)(&ticked.plan, why));
+        let seen = Seen {
+            settings: &settings,
+            mode,
+            conflict: conflict.as_ref(),
+            // The mode is told even where nothing would be written.
+            withheld: writes
+                .withheld
+                .or((mode == Mode::Observe).then_some(crate::writes::Withheld::Observe)),
+            asked: read.asked,
+            selector: &read.selector,
+            replicas: &replicas,
+            plan: &ticked.plan,
+            explanation,
+            headline: &headline,
+        };
+        self.carry_out(resource, &read, &writes, &seen).await;
+        Ok(ticked.plan.next_tick_at)
+    }
+
+    /// Asks the engines, and says what there is.
+    async fn observe(
+        &mut self,
+        namespace: &str,
+        settings: &Settings,
+        read: &ReadScale,
+    ) -> Result<Vec<Replica>, Trouble> {
+        let selector = selector::parse(&read.selector)?;
+        let engine = &settings.engine;
+        let now = self.shared.clock.now();
+        let pods = self.shared.cluster.pods(namespace, &selector);
+        let seen = pods.iter().filter_map(|pod| {
+            let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+            see(pod, engine.container.as_deref(), self.answering.contains(uid), now)
+        });
+        let mut replicas = self.roster.take(seen.collect(), read.asked, now);
+        let path: Arc<str> = engine.metrics_path.as_str().into();
+        let target = |replica: &Replica| {
+            let address = replica.pod.as_ref()?.address?;
+            let address = SocketAddr::new(address, engine.metrics_port);
+            Some(ScrapeTarget { id: replica.observation.id, address, path: Arc::clone(&path) })
+        };
+        let targets: Vec<ScrapeTarget> = replicas.iter().filter_map(target).collect();
+        let answers = self.shared.scraper.scrape(&self.shared.clock, &targets).await;
+        let told: BTreeSet<ReplicaId> =
+            answers.iter().filter(|(_, answer)| answer.is_ok()).map(|(id, _)| *id).collect();
+        // An engine that does not run any more starts its signals afresh when it does again.
+        self.signals.retain(|id| targets.iter().any(|target| target.id == id));
+        self.signals.record_all(answers);
+        for replica in &mut replicas {
+            self.signals.fill(&mut replica.observation);
+        }
+        let answering = replicas.iter().filter(|replica| told.contains(&replica.observation.id));
+        self.answering =
+            answering.filter_map(|replica| Some(replica.pod.as_ref()?.uid.clone())).collect();
+        let port = engine.metrics_port;
+        self.lock().pods = replicas.iter().map(|replica| shown(replica, port)).collect();
+        Ok(replicas)
+    }
+
+    /// Decides, by the policy as it is now.
+    fn think(&mut self, settings: &Settings, replicas: &[Replica]) -> Ticked {
+        let now = self.shared.clock.now();
+        let memory = self.memory.take();
+        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let controller = view.controller.get_or_insert_with(|| {
+            let (gpus, policy) = (settings.engine.gpus_per_replica, settings.policy.clone());
+            let controller =
+                Controller::new(self.id.clone(), gpus, policy, memory.unwrap_or_default());
+            match &self.shared.journal {
+                Some(journal) => controller.with_journal(journal.clone()),
+                None => controller,
+            }
+        });
+        controller.set_policy(settings.policy.clone());
+        controller.tick(Observation {
+            tick: controller.next_tick(),
+            now,
+            replicas: replicas.iter().map(|replica| replica.observation.clone()).collect(),
+            gateway: None,
+            replicas_placeable: None,
+            replicas_allowed: None,
+            scheduled: Vec::new(),
+        })
+    }
+
+    /// Who stands in the way of writing.
+    fn conflict(
+        &mut self,
+        resource: &InferenceAutoscaler,
+        settings: &Settings,
+        asked: u32,
+    ) -> Option<Conflict> {
+        let generation = resource.metadata.generation.unwrap_or_default();
+        if self.foreign.as_ref().is_some_and(|(_, since)| generation > *since) {
+            // Somebody changed the resource after having read what it said.
+            (self.foreign, self.written) = (None, None);
+        }
+        if settings.mode == Mode::Act
+            && let Some(written) = self.written
+        {
+            if written.explains(asked) {
+                self.written = Some(Written::confirmed(asked));
+            } else {
+                let conflict = Conflict::ForeignWrite { written: written.replicas, asked };
+                self.foreign = Some((conflict, generation));
+            }
+        }
+        let kept = self.foreign.as_ref().map(|(conflict, _)| conflict.clone());
+        kept.or_else(|| self.shared.cluster.rival(resource))
+    }
+
+    /// For how long no ready replica has told anything.
+    fn blind_for(&mut self, replicas: &[Replica], explanation: Option<&Explanation>) -> Duration {
+        let now = self.shared.clock.now();
+        let ready = |replica: &&Replica| replica.observation.phase == ReplicaPhase::Ready;
+        let blind = |replica: &Replica| {
+            explanation.is_some_and(|why| why.replicas_blind.contains(&replica.observation.id))
+        };
+        let mut ready = replicas.iter().filter(ready).peekable();
+        if ready.peek().is_none() || !ready.all(blind) {
+            self.told_at = Some(now);
+        }
+        now.since(*self.told_at.get_or_insert(now))
+    }
+
+    /// Writes costs, status and scale, in this order.
+    async fn carry_out(
+        &mut self,
+        resource: &InferenceAutoscaler,
+        read: &ReadScale,
+        writes: &Writes,
+        seen: &Seen<'_>,
+    ) {
+        let namespace = resource.metadata.namespace.as_deref().unwrap_or_default();
+        let cluster = &self.shared.cluster;
+        let Some(replicas) = writes.replicas else {
+            self.report(resource, Ok(seen)).await;
+            return;
+        };
+        if let Err(error) = cluster.write_costs(namespace, &writes.costs).await {
+            tracing::warn!(pool = %self.id, error = %chain(&error), "no pod could be chosen to go");
+            return;
+        }
+        let before = self.written;
+        self.written = Some(Written::intended(replicas, read.asked));
+        if let Err(error) = self.report_now(resource, Ok(seen)).await {
+            tracing::warn!(pool = %self.id, error = %chain(&error), "nothing is written unannounced");
+            self.written = before;
+            return;
+        }
+        self.roster.choose(writes.victims.iter().cloned());
+        let name = &seen.settings.target.name;
+        match self.shared.cluster.write_scale(read, name, replicas).await {
+            Ok(()) => {
+                self.written = Some(Written::confirmed(replicas));
+                self.written_at = Some(Timestamp::now().to_string());
+                self.announce(resource, read.asked, replicas, seen).await;
+            }
+            // The next tick sees who it was.
+            Err(error @ (WriteError::NotLeading | WriteError::Overtaken)) => {
+                tracing::warn!(pool = %self.id, %error, "the scale is left as it is");
+            }
+            // It may have arrived all the same.
+            Err(error) => {
+                tracing::warn!(pool = %self.id, error = %chain(&error), "the scale is not written");
+            }
+        }
+    }
+
+    async fn announce(&self, resource: &InferenceAutoscaler, from: u32, to: u32, seen: &Seen<'_>) {
+        let reason = if to > from { "ScaledUp" } else { "ScaledDown" };
+        let note = format!("{from} → {to} replicas. {}", seen.headline);
+        tracing::info!(pool = %self.id, from, to, "{}", seen.headline);
+        self.shared.cluster.tell(resource, EventType::Normal, reason, &note).await;
+    }
+
+    /// Writes the status if it says anything new, or has not been refreshed for long.
+    async fn report(&mut self, resource: &InferenceAutoscaler, seen: Result<&Seen<'_>, &Trouble>) {
+        let status = self.new_status(resource, seen);
+        let due = self.status_at.saturating_add(STATUS_INTERVAL) <= self.shared.clock.now();
+        let urgent = report::is_urgent(&self.status, &status);
+        if (urgent || (due && status != self.status))
+            && let Err(error) = self.write_status(resource, status).await
+        {
+            tracing::warn!(pool = %self.id, error = %chain(&error), "the status is not written");
+        }
+    }
+
+    async fn report_now(
+        &mut self,
+        resource: &InferenceAutoscaler,
+        seen: Result<&Seen<'_>, &Trouble>,
+    ) -> Result<(), WriteError> {
+        let status = self.new_status(resource, seen);
+        self.write_status(resource, status).await
+    }
+
+    fn new_status(
+        &self,
+        resource: &InferenceAutoscaler,
+        seen: Result<&Seen<'_>, &Trouble>,
+    ) -> InferenceAutoscalerStatus {
+        let facts = Facts {
+            generation: resource.metadata.generation.unwrap_or_default(),
+            now: &Timestamp::now().to_string(),
+            written: self.written,
+            written_at: self.written_at.as_deref(),
+            seen,
+        };
+        report::status(&self.status, &facts)
+    }
+
+    async fn write_status(
+        &mut self,
+        resource: &InferenceAutoscaler,
+        status: InferenceAutoscalerStatus,
+    ) -> Result<(), WriteError> {
+        self.shared.cluster.write_status(resource, &status).await?;
+        let conflict = |status: &InferenceAutoscalerStatus| {
+            let conflicted = status.conditions.iter().find(|c| c.type_ == "Conflicted").cloned();
+            conflicted.filter(|condition| condition.status == ConditionStatus::True)
+        };
+        if let (None, Some(new)) = (conflict(&self.status), conflict(&status)) {
+            tracing::warn!(pool = %self.id, reason = new.reason, "{}", new.message);
+            self.shared
+                .cluster
+                .tell(resource, EventType::Warning, "Conflicted", &new.message)
+                .await;
+        }
+        self.status = status;
+        self.status_at = self.shared.clock.now();
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, PoolView> {
+        // A tick that panicked leaves the memory of the tick before: still sound.
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Said of a tick whose decision broke an invariant.
+const HELD: &str = "The decision broke an invariant, and everything is held as it is.";
+
+/// A pool's name in journals and metrics.
+pub(crate) fn pool_id(resource: &InferenceAutoscaler) -> PoolId {
+    let metadata = &resource.metadata;
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    PoolId(format!("{namespace}/{}", metadata.name.as_deref().unwrap_or_default()))
+}
+
+fn shown(replica: &Replica, port: u16) -> (ReplicaId, (Option<String>, Option<String>)) {
+    let pod: Option<&SeenPod> = replica.pod.as_ref();
+    let address = pod.and_then(|pod| pod.address);
+    let address = address.map(|address| SocketAddr::new(address, port).to_string());
+    (replica.observation.id, (address, pod.and_then(|pod| pod.waiting.clone())))
+}

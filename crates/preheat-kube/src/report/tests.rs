@@ -1,0 +1,169 @@
+//! Statuses, tick by tick.
+
+use std::time::Duration;
+
+use preheat_core::{Instant, Memory, Observation, ReplicaId, TickId, decide};
+
+use super::*;
+use crate::pods::SeenPod;
+use crate::resource::InferenceAutoscalerSpec;
+use crate::roster::Roster;
+
+const MORNING: &str = "2026-11-24T09:00:00Z";
+const NOON: &str = "2026-11-24T12:00:00Z";
+
+fn settings(more: &str) -> Settings {
+    let text = format!(
+        "targetRef: {{apiVersion: apps/v1, kind: Deployment, name: chat}}\nmaxReplicas: 4\n{more}"
+    );
+    let spec: InferenceAutoscalerSpec = serde_saphyr::from_str(&text).unwrap();
+    Settings::of(&spec).unwrap()
+}
+
+/// Pods `chat-0`, `chat-1`, … in these phases, that get a grace period of ten minutes.
+fn pods(phases: &[ReplicaPhase]) -> Vec<Replica> {
+    let pod = |(index, &phase): (usize, &ReplicaPhase)| SeenPod {
+        uid: format!("u{index}"),
+        name: format!("chat-{index}"),
+        phase,
+        phase_since: Instant::ORIGIN,
+        created_at: Instant::ORIGIN,
+        restarts: 0,
+        address: None,
+        deletion_cost: None,
+        of_replica_set: true,
+        grace: Some(Duration::from_secs(600)),
+        waiting: None,
+    };
+    let seen = phases.iter().enumerate().map(pod).collect();
+    Roster::default().take(seen, u32::try_from(phases.len()).unwrap(), Instant::ORIGIN)
+}
+
+/// The status after a tick at which none of the pods told anything.
+fn after(
+    before: &InferenceAutoscalerStatus,
+    now: &str,
+    settings: &Settings,
+    replicas: &[Replica],
+    conflict: Option<&Conflict>,
+    withheld: Option<Withheld>,
+) -> InferenceAutoscalerStatus {
+    let observation = Observation {
+        tick: TickId(0),
+        now: Instant::ORIGIN.saturating_add(Duration::from_secs(60)),
+        replicas: replicas.iter().map(|replica| replica.observation.clone()).collect(),
+        gateway: None,
+        replicas_placeable: None,
+        replicas_allowed: None,
+        scheduled: Vec::new(),
+    };
+    let decision = decide(&settings.policy, &Memory::default(), &observation);
+    let live = replicas.iter().filter(|r| r.observation.phase != ReplicaPhase::Draining);
+    let seen = Seen {
+        settings,
+        mode: if conflict.is_some() { Mode::Observe } else { settings.mode },
+        conflict,
+        withheld,
+        asked: u32::try_from(live.count()).unwrap(),
+        selector: "app=chat",
+        replicas,
+        plan: &decision.plan,
+        explanation: Some(&decision.explanation),
+        headline: "Changed nothing: as many as needed.",
+    };
+    let written = Some(Written::confirmed(2));
+    status(before, &Facts { generation: 7, now, written, written_at: None, seen: Ok(&seen) })
+}
+
+fn condition<'a>(status: &'a InferenceAutoscalerStatus, type_: &str) -> &'a Condition {
+    status.conditions.iter().find(|condition| condition.type_ == type_).unwrap()
+}
+
+/// `True Valid since …` of a condition.
+fn shown(status: &InferenceAutoscalerStatus, type_: &str) -> String {
+    let condition = condition(status, type_);
+    let (state, reason) = (condition.status, &condition.reason);
+    format!("{state:?} {reason} since {}", condition.last_transition_time)
+}
+
+#[test]
+fn a_status_counts_and_says_why() {
+    use ReplicaPhase::{Draining, Loading, Ready};
+    let replicas = pods(&[Ready, Loading, Draining]);
+    let settings = settings("mode: Act\n");
+    let status = after(&Default::default(), MORNING, &settings, &replicas, None, None);
+    let counts = [status.ready_replicas, status.starting_replicas, status.draining_replicas];
+    // The scale asks for three; the pod that follows the draining one is not made yet.
+    assert_eq!(counts, [Some(1), Some(2), Some(1)]);
+    assert_eq!((status.current_replicas, status.written_replicas), (Some(3), Some(2)));
+    assert_eq!(status.summary.as_deref(), Some("Changed nothing: as many as needed."));
+    assert_eq!((status.observed_generation, status.mode), (7, Some(Mode::Act)));
+    for (type_, expected) in [
+        ("Ready", "True Valid"),
+        ("MetricsAvailable", "False Stale"),
+        ("ScalingActive", "True Acting"),
+        ("ScalingLimited", "False WithinBounds"),
+        ("Conflicted", "False OnlyWriter"),
+        ("DrainCovered", "True GraceSuffices"),
+    ] {
+        assert_eq!(shown(&status, type_), format!("{expected} since {MORNING}"), "{type_}");
+    }
+    assert_eq!(
+        condition(&status, "MetricsAvailable").message,
+        "nothing fresh from chat-0 at port 8000, path /metrics; nothing is given up meanwhile"
+    );
+}
+
+#[test]
+fn a_condition_keeps_its_time_until_its_status_changes() {
+    let (acting, paused) = (settings("mode: Act\n"), settings("mode: Act\npause: All\n"));
+    let replicas = pods(&[ReplicaPhase::Ready]);
+    let before = after(&Default::default(), MORNING, &acting, &replicas, None, None);
+    let withheld = Some(Withheld::Paused);
+    let status = after(&before, NOON, &paused, &replicas, None, withheld);
+    assert_eq!(shown(&status, "Ready"), format!("True Valid since {MORNING}"));
+    assert_eq!(shown(&status, "ScalingActive"), format!("False Paused since {NOON}"));
+    assert!(is_urgent(&before, &status));
+    let reworded = InferenceAutoscalerStatus { summary: None, ..status.clone() };
+    assert!(!is_urgent(&status, &reworded));
+}
+
+#[test]
+fn each_way_of_writing_nothing_is_told() {
+    let settings = settings("drainTimeout: 11m\n");
+    let replicas = pods(&[ReplicaPhase::Ready]);
+    let conflict = Conflict::Autoscaler { name: "chat-hpa".to_owned() };
+    for (conflict, withheld, expected) in [
+        (None, Some(Withheld::Observe), "Observing, nothing is written. Changed nothing: "),
+        (None, Some(Withheld::Paused), "Paused, nothing is written. Changed nothing: "),
+        (None, Some(Withheld::Zero), "Somebody scaled the target to zero, "),
+        (Some(&conflict), None, "Standing back: the HorizontalPodAutoscaler chat-hpa has "),
+    ] {
+        let status = after(&Default::default(), NOON, &settings, &replicas, conflict, withheld);
+        let summary = status.summary.clone().unwrap();
+        assert!(summary.starts_with(expected), "{summary}");
+        let conflicted = condition(&status, "Conflicted").status;
+        assert_eq!(conflicted == ConditionStatus::True, conflict.is_some());
+        assert_eq!(condition(&status, "ScalingActive").status, ConditionStatus::False);
+        assert_eq!(condition(&status, "DrainCovered").reason, "GraceTooShort");
+    }
+}
+
+#[test]
+fn trouble_is_named_and_nothing_is_invented() {
+    let (kind, name) = ("Deployment".to_owned(), "chat".to_owned());
+    let trouble = Trouble::TargetMissing { kind, name };
+    let facts =
+        Facts { generation: 2, now: NOON, written: None, written_at: None, seen: Err(&trouble) };
+    let status = status(&InferenceAutoscalerStatus::default(), &facts);
+    assert_eq!(status.summary.as_deref(), Some("there is no Deployment `chat` in this namespace"));
+    assert_eq!((status.ready_replicas, status.desired_replicas), (None, None));
+    assert_eq!(shown(&status, "Ready"), format!("False TargetMissing since {NOON}"));
+}
+
+#[test]
+fn long_lists_are_cut_short() {
+    let replicas = pods(&[ReplicaPhase::Ready; 7]);
+    assert_eq!(names(replicas.iter()), "chat-0, chat-1, chat-2, chat-3 and 3 more");
+    assert_eq!(replicas[6].observation.id, ReplicaId(6));
+}

@@ -1,0 +1,121 @@
+//! A resource's spec after its checks: policy, engine and target, complete.
+
+use std::time::Duration;
+
+use preheat_api::config::parse_duration;
+use preheat_api::pool_keys::{KeyError, PoolKeys};
+use preheat_core::{Policy, ReplicaCount};
+
+use super::spec::{Engine, InferenceAutoscalerSpec, Mode, Pause, TargetRef};
+
+/// A checked spec.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// What is scaled.
+    pub target: TargetRef,
+    /// Whether decisions are carried out.
+    pub mode: Mode,
+    /// In which directions they are not.
+    pub pause: Option<Pause>,
+    /// Where metrics are.
+    pub engine: Engine,
+    /// How it is scaled.
+    pub policy: Policy,
+    /// What to hold when nobody tells anything.
+    pub fallback: Option<Fallback>,
+}
+
+/// What to hold when nobody tells anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// For how long nothing must have been told.
+    pub after: Duration,
+    /// At least so many replicas.
+    pub replicas: ReplicaCount,
+}
+
+/// What is wrong with a spec.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// A duration that can't be read.
+    #[error("`spec.{key}`: {problem}")]
+    Duration {
+        /// Where.
+        key: &'static str,
+        /// Why, and how to write it.
+        problem: String,
+    },
+    /// A value out of range, or two that contradict each other.
+    #[error("`spec.{}` is {}; it must be {}", .0.key, .0.value, .0.allowed)]
+    Key(KeyError),
+}
+
+impl Settings {
+    /// Checks a spec.
+    ///
+    /// # Errors
+    /// The first mistake in it.
+    pub fn of(spec: &InferenceAutoscalerSpec) -> Result<Self, SettingsError> {
+        let scale_down = &spec.behavior.scale_down;
+        let keys = PoolKeys {
+            min_replicas: spec.min_replicas,
+            max_replicas: Some(spec.max_replicas),
+            standby: None,
+            max_starts: spec.max_starts,
+            slo_ttft: time("slo.ttft", &spec.slo.ttft)?,
+            slo_quantile: spec.slo.quantile,
+            max_concurrency: spec.max_concurrency,
+            service_time: time("serviceTime", &spec.service_time)?,
+            cold_start_p50: time("coldStart.p50", &spec.cold_start.p50)?,
+            cold_start_p90: time("coldStart.p90", &spec.cold_start.p90)?,
+            drain_timeout: time("drainTimeout", &spec.drain_timeout)?,
+            stabilization_window: time(
+                "behavior.scaleDown.stabilizationWindow",
+                &scale_down.stabilization_window,
+            )?,
+            limit_replicas: scale_down.limit.replicas,
+            limit_share: scale_down.limit.share,
+            limit_period: time("behavior.scaleDown.limit.period", &scale_down.limit.period)?,
+            backlog_drain_time: time("backlogDrainTime", &spec.backlog_drain_time)?,
+            arrival_window: time("arrivalWindow", &spec.arrival_window)?,
+            tick_interval: time("tickInterval", &spec.tick_interval)?,
+            staleness: time("staleness", &spec.staleness)?,
+        };
+        let policy = keys.policy().map_err(SettingsError::Key)?;
+        let fallback = match &spec.fallback {
+            Some(fallback) => Some(Fallback {
+                after: read("fallback.after", &fallback.after)?,
+                replicas: in_bounds(fallback.replicas, &policy)?,
+            }),
+            None => None,
+        };
+        Ok(Self {
+            target: spec.target_ref.clone(),
+            mode: spec.mode,
+            pause: spec.pause,
+            engine: spec.engine.clone(),
+            policy,
+            fallback,
+        })
+    }
+}
+
+fn time(key: &'static str, text: &Option<String>) -> Result<Option<Duration>, SettingsError> {
+    text.as_deref().map(|text| read(key, text)).transpose()
+}
+
+fn read(key: &'static str, text: &str) -> Result<Duration, SettingsError> {
+    parse_duration(text).map_err(|problem| SettingsError::Duration { key, problem })
+}
+
+fn in_bounds(replicas: u32, policy: &Policy) -> Result<ReplicaCount, SettingsError> {
+    let max = policy.spec().replicas_max;
+    if replicas <= max.0 {
+        return Ok(ReplicaCount(replicas));
+    }
+    Err(SettingsError::Key(KeyError {
+        key: "fallback.replicas".to_owned(),
+        value: replicas.to_string(),
+        allowed: format!("at most maxReplicas, which is {max}"),
+    }))
+}

@@ -1,0 +1,178 @@
+//! From a plan to what is written to the cluster: the scale, and which pods should go first.
+//!
+//! A pod that is deleted is out of its Services at once and gets its grace period to finish what is
+//! in it: that is this world's drain, and it can't be taken back. So a plan's drains make the scale
+//! smaller at once, its stops of what has drained are the cluster's own matter, and what it would
+//! resume is started anew.
+//!
+//! **Invariant:** levels, not steps. The scale that is written follows from what is there and from
+//! the plan; carrying a plan out twice changes nothing the second time.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use preheat_core::{Action, Plan, ReplicaId, ReplicaPhase, StopReason};
+
+use crate::resource::{Mode, Pause, Settings};
+use crate::roster::Replica;
+
+/// The deletion cost of a pod that is to go. No reasonable value of somebody else's is this low, and
+/// by it preheat knows its own.
+pub const COST_VICTIM: i32 = -2_000_000_000;
+
+/// What is known when a plan is carried out.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// The checked spec.
+    pub settings: &'a Settings,
+    /// Whether anything may be written: `Observe` also while another writer is in the way.
+    pub mode: Mode,
+    /// Replicas that the target's scale asks for.
+    pub asked: u32,
+    /// What there is.
+    pub replicas: &'a [Replica],
+    /// For how long no ready replica has told anything; zero while one does, or none is ready.
+    pub blind: Duration,
+}
+
+/// What is to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Writes {
+    /// The scale; absent when it stays.
+    pub replicas: Option<u32>,
+    /// Deletion costs, before the scale.
+    pub costs: Vec<CostWrite>,
+    /// The pods that will go, by uid.
+    pub victims: Vec<String>,
+    /// Why the scale stays although the plan says otherwise.
+    pub withheld: Option<Withheld>,
+}
+
+/// One pod's deletion cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CostWrite {
+    /// The pod's name.
+    pub pod: String,
+    /// Its identity: another pod of that name is not meant.
+    pub uid: String,
+    /// The cost; `None` takes it away.
+    pub cost: Option<i32>,
+}
+
+/// Why a plan is not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withheld {
+    /// The mode is `Observe`.
+    Observe,
+    /// That direction is paused.
+    Paused,
+    /// Somebody scaled the target to zero, and that switches autoscaling off.
+    Zero,
+}
+
+/// What a plan comes to.
+pub fn writes(situation: &Situation<'_>, plan: &Plan) -> Writes {
+    let asked = situation.asked;
+    let wanted = level(situation, plan);
+    if wanted == asked {
+        return Writes::default();
+    }
+    if let Some(withheld) = withheld(situation, wanted) {
+        return Writes { withheld: Some(withheld), ..Writes::default() };
+    }
+    let (costs, victims) =
+        if wanted < asked { victims(situation, plan) } else { (Vec::new(), Vec::new()) };
+    Writes { replicas: Some(wanted), costs, victims, withheld: None }
+}
+
+/// The scale that the plan asks for.
+fn level(situation: &Situation<'_>, plan: &Plan) -> u32 {
+    let replicas = situation.replicas;
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let (mut live, mut starts, mut resumes) =
+        (count(replicas.iter().filter(|replica| is_live(replica)).count()), 0, 0);
+    for action in &plan.actions {
+        match action {
+            Action::Start { count } => starts += count,
+            Action::Resume { .. } => resumes += 1,
+            Action::Drain { .. }
+            | Action::Stop {
+                because: StopReason::StartCancelled | StopReason::StandbySurplus,
+                ..
+            } => live = live.saturating_sub(1),
+            // It is ending already.
+            Action::Stop {
+                because: StopReason::Drained | StopReason::DrainDeadlinePassed, ..
+            } => {}
+            // Nothing is in standby here.
+            Action::Wake { .. } | Action::Sleep { .. } => {}
+        }
+    }
+    // Nothing beyond the upper bound, what is still ending included.
+    let max = situation.settings.policy.spec().replicas_max.0;
+    let room = max.saturating_sub(count(replicas.len()).saturating_add(starts));
+    let level = live.saturating_add(starts).saturating_add(resumes.min(room));
+    match situation.settings.fallback {
+        Some(fallback) if situation.blind >= fallback.after && situation.blind > Duration::ZERO => {
+            level.max(situation.asked).max(fallback.replicas.0)
+        }
+        _ => level,
+    }
+}
+
+fn is_live(replica: &Replica) -> bool {
+    replica.observation.phase != ReplicaPhase::Draining
+}
+
+fn withheld(situation: &Situation<'_>, wanted: u32) -> Option<Withheld> {
+    if situation.mode == Mode::Observe {
+        return Some(Withheld::Observe);
+    }
+    if situation.asked == 0 {
+        return Some(Withheld::Zero);
+    }
+    let paused = match situation.settings.pause? {
+        Pause::All => true,
+        Pause::ScaleUp => wanted > situation.asked,
+        Pause::ScaleDown => wanted < situation.asked,
+    };
+    paused.then_some(Withheld::Paused)
+}
+
+/// Costs to be written, and the pods that are to go. A pod that was chosen before and is not now
+/// loses its cost, or it would go instead.
+fn victims(situation: &Situation<'_>, plan: &Plan) -> (Vec<CostWrite>, Vec<String>) {
+    let chosen: BTreeSet<ReplicaId> = plan.actions.iter().filter_map(given_up).collect();
+    let (mut costs, mut victims) = (Vec::new(), Vec::new());
+    for replica in situation.replicas.iter().filter(|replica| is_live(replica)) {
+        let Some(pod) = replica.pod.as_ref().filter(|pod| pod.of_replica_set) else { continue };
+        let is_chosen = chosen.contains(&replica.observation.id);
+        let marked = pod.deletion_cost == Some(COST_VICTIM);
+        if is_chosen {
+            victims.push(pod.uid.clone());
+        }
+        if is_chosen != marked {
+            let cost = is_chosen.then_some(COST_VICTIM);
+            costs.push(CostWrite { pod: pod.name.clone(), uid: pod.uid.clone(), cost });
+        }
+    }
+    (costs, victims)
+}
+
+fn given_up(action: &Action) -> Option<ReplicaId> {
+    match action {
+        Action::Drain { replica }
+        | Action::Stop {
+            replica,
+            because: StopReason::StartCancelled | StopReason::StandbySurplus,
+        } => Some(*replica),
+        Action::Start { .. }
+        | Action::Wake { .. }
+        | Action::Resume { .. }
+        | Action::Sleep { .. }
+        | Action::Stop { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! Plans as writes, table by table.
+
+use preheat_core::{Instant, ReplicaCount, ReplicaPhase::*};
+
+use super::*;
+use crate::resource::InferenceAutoscalerSpec;
+use crate::roster::Roster;
+
+const fn drain(id: u64) -> Action {
+    Action::Drain { replica: ReplicaId(id) }
+}
+
+const fn stop(id: u64, because: StopReason) -> Action {
+    Action::Stop { replica: ReplicaId(id), because }
+}
+
+const fn resume(id: u64) -> Action {
+    Action::Resume { replica: ReplicaId(id) }
+}
+
+fn settings(more: &str) -> Settings {
+    let text = format!(
+        "targetRef: {{apiVersion: apps/v1, kind: Deployment, name: chat}}\nmaxReplicas: 4\n{more}"
+    );
+    let spec: InferenceAutoscalerSpec = serde_saphyr::from_str(&text).unwrap();
+    Settings::of(&spec).unwrap()
+}
+
+/// Replicas r0, r1, … in these phases, with these deletion costs; a scale that asks for `asked`.
+fn fleet(phases: &[(ReplicaPhase, Option<i32>)], asked: u32) -> Vec<Replica> {
+    let pods = phases.iter().enumerate().map(|(index, &(phase, deletion_cost))| {
+        let created_at = Instant::from_nanos(index as u64);
+        crate::pods::SeenPod {
+            uid: format!("u{index}"),
+            name: format!("p{index}"),
+            phase,
+            phase_since: created_at,
+            created_at,
+            restarts: 0,
+            address: None,
+            deletion_cost,
+            of_replica_set: true,
+            grace: None,
+            waiting: None,
+        }
+    });
+    Roster::default().take(pods.collect(), asked, Instant::from_nanos(100))
+}
+
+fn carried_out(more: &str, replicas: &[Replica], asked: u32, actions: &[Action]) -> Writes {
+    let settings = settings(more);
+    let situation = Situation {
+        settings: &settings,
+        mode: settings.mode,
+        asked,
+        replicas,
+        blind: Duration::from_secs(60),
+    };
+    let plan =
+        Plan { desired: ReplicaCount(0), actions: actions.to_vec(), next_tick_at: Instant::ORIGIN };
+    writes(&situation, &plan)
+}
+
+const UNMARKED: Option<i32> = None;
+
+#[test]
+fn the_scale_follows_what_is_there_and_the_plan() {
+    use StopReason::{DrainDeadlinePassed, Drained, StartCancelled};
+    let two = fleet(&[(Ready, UNMARKED), (Ready, UNMARKED)], 2);
+    let ordered = fleet(&[(Ready, UNMARKED), (Ready, UNMARKED)], 3);
+    let draining = fleet(&[(Ready, UNMARKED), (Draining, UNMARKED)], 1);
+    let surge = fleet(&[(Ready, UNMARKED), (Ready, UNMARKED), (Loading, UNMARKED)], 2);
+    let full: Vec<_> = (0..4).map(|n| (if n < 2 { Draining } else { Ready }, UNMARKED)).collect();
+    let full = fleet(&full, 2);
+    type Case<'a> = (&'a str, &'a [Replica], u32, &'a [Action], Option<u32>);
+    let cases: [Case<'_>; 11] = [
+        ("nothing to do", &two, 2, &[], None),
+        ("start", &two, 2, &[Action::Start { count: 2 }], Some(4)),
+        ("what was ordered counts", &ordered, 3, &[], None),
+        ("an order is taken back", &ordered, 3, &[stop(2, StartCancelled)], Some(2)),
+        ("drain", &two, 2, &[drain(1)], Some(1)),
+        ("what drains is gone from the scale", &draining, 1, &[stop(1, Drained)], None),
+        ("its deadline too", &draining, 1, &[stop(1, DrainDeadlinePassed)], None),
+        ("what ends can't be resumed, so one is started", &draining, 1, &[resume(1)], Some(2)),
+        ("but nothing beyond the bound", &full, 2, &[resume(0), resume(1)], None),
+        ("a rollout's surplus is not given up", &surge, 2, &[drain(2)], None),
+        ("nor does it count twice", &surge, 2, &[Action::Start { count: 1 }], Some(4)),
+    ];
+    for (case, replicas, asked, actions, expected) in cases {
+        let written = carried_out("mode: Act\n", replicas, asked, actions);
+        assert_eq!(written.replicas, expected, "{case}");
+        // Carried out, it changes nothing more, as what was ordered counts from then on.
+        assert_eq!(written.withheld, None, "{case}");
+    }
+}
+
+#[test]
+fn the_chosen_pod_goes_and_no_other() {
+    let replicas = fleet(&[(Ready, Some(COST_VICTIM)), (Ready, Some(100)), (Ready, UNMARKED)], 3);
+    let written = carried_out("mode: Act\n", &replicas, 3, &[drain(1)]);
+    let cost =
+        |index: u32, cost| CostWrite { pod: format!("p{index}"), uid: format!("u{index}"), cost };
+    assert_eq!(written.costs, [cost(0, None), cost(1, Some(COST_VICTIM))]);
+    assert_eq!((written.replicas, written.victims), (Some(2), vec!["u1".to_owned()]));
+    // A StatefulSet heeds no costs.
+    let mut replicas = replicas;
+    for replica in &mut replicas {
+        replica.pod.as_mut().unwrap().of_replica_set = false;
+    }
+    let written = carried_out("mode: Act\n", &replicas, 3, &[drain(1)]);
+    assert_eq!((written.replicas, written.costs), (Some(2), vec![]));
+}
+
+#[test]
+fn observe_and_pause_withhold() {
+    let two = fleet(&[(Ready, UNMARKED), (Ready, UNMARKED)], 2);
+    let (up, down) = (Action::Start { count: 1 }, drain(0));
+    for (more, action, expected) in [
+        ("", up, Err(Withheld::Observe)),
+        ("", down, Err(Withheld::Observe)),
+        ("mode: Act\npause: All\n", up, Err(Withheld::Paused)),
+        ("mode: Act\npause: ScaleUp\n", up, Err(Withheld::Paused)),
+        ("mode: Act\npause: ScaleUp\n", down, Ok(1)),
+        ("mode: Act\npause: ScaleDown\n", down, Err(Withheld::Paused)),
+        ("mode: Act\npause: ScaleDown\n", up, Ok(3)),
+    ] {
+        let written = carried_out(more, &two, 2, &[action]);
+        let got = written.replicas.ok_or(written.withheld);
+        assert_eq!(got, expected.map_err(Some), "{more:?} {action:?}");
+        if got.is_err() {
+            assert_eq!((written.costs, written.victims), (vec![], vec![]), "{more:?} {action:?}");
+        }
+    }
+}
+
+#[test]
+fn what_somebody_scaled_to_zero_stays_there() {
+    let written = carried_out("mode: Act\n", &[], 0, &[Action::Start { count: 1 }]);
+    assert_eq!((written.replicas, written.withheld), (None, Some(Withheld::Zero)));
+}
+
+#[test]
+fn the_fallback_grows_and_never_shrinks() {
+    let two = fleet(&[(Ready, UNMARKED), (Ready, UNMARKED)], 2);
+    let fallback = |after: &str, replicas: u32| {
+        format!("mode: Act\nfallback: {{after: {after}, replicas: {replicas}}}\n")
+    };
+    for (case, more, expected) in [
+        ("long enough", fallback("1m", 3), Some(3)),
+        ("not yet", fallback("61s", 3), None),
+        ("more are there", fallback("1m", 1), None),
+    ] {
+        assert_eq!(carried_out(&more, &two, 2, &[]).replicas, expected, "{case}");
+    }
+}

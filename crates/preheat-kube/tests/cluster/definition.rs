@@ -1,0 +1,55 @@
+//! What the apiserver itself refuses.
+
+use kube::api::PostParams;
+use kube::core::{ApiResource, DynamicObject};
+use kube::{Api, ResourceExt};
+use preheat_kube::resource::InferenceAutoscaler;
+use serde_json::{Value, json};
+
+use crate::scenario::{NAME, Scenario};
+
+pub(crate) async fn refuses(scenario: Scenario) {
+    let kind = ApiResource::erase::<InferenceAutoscaler>(&());
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(scenario.admin.clone(), &scenario.namespace, &kind);
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME});
+    let object = |spec: Value| {
+        let mut spec = spec;
+        if spec.get("targetRef").is_none() {
+            spec["targetRef"] = target.clone();
+        }
+        let object = json!({
+            "apiVersion": "preheat.dev/v1alpha1", "kind": "InferenceAutoscaler",
+            "metadata": {"name": NAME}, "spec": spec,
+        });
+        serde_json::from_value::<DynamicObject>(object).unwrap()
+    };
+    for (spec, expected) in [
+        (json!({"maxReplicas": 2, "minReplicas": 3}), "minReplicas must be at most maxReplicas"),
+        (json!({"maxReplicas": 2, "minReplicas": 0}), "should be greater than or equal to 1"),
+        (json!({}), "spec.maxReplicas: Required value"),
+        (json!({"maxReplicas": 2, "mode": "act"}), "Unsupported value: \"act\""),
+        (json!({"maxReplicas": 2, "slo": {"ttft": "2"}}), "spec.slo.ttft in body should"),
+        (json!({"maxReplicas": 2, "slo": {"quantile": 99}}), "should be less than or equal to"),
+        (
+            json!({"maxReplicas": 2, "coldStart": {"p50": "3m", "p90": "120s"}}),
+            "p90 must be at least p50",
+        ),
+        (
+            json!({"maxReplicas": 2, "fallback": {"after": "1m", "replicas": 3}}),
+            "fallback.replicas must be at most maxReplicas",
+        ),
+        (
+            json!({"maxReplicas": 2, "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment"}}),
+            "spec.targetRef.name: Required value",
+        ),
+    ] {
+        let error = api.create(&dry_run, &object(spec.clone())).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{spec}: {error}");
+    }
+    let accepted = api.create(&dry_run, &object(json!({"maxReplicas": 2}))).await.unwrap();
+    assert_eq!(accepted.name_any(), NAME);
+    assert_eq!(accepted.data["spec"]["mode"], "Observe");
+    assert_eq!(accepted.data["spec"]["engine"]["metricsPort"], 8000);
+}

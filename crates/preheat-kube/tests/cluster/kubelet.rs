@@ -1,0 +1,260 @@
+//! A kubelet for every pod of the cluster: binds it, moves it through its phases, runs an emulated
+//! engine for it, and lets that finish its requests when the pod is deleted.
+//!
+//! Each pod has a loopback address of its own, so that all engines listen on the same port.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, ResourceExt};
+use preheat_core::Concurrency;
+use preheat_emulator::EmulatorOptions;
+use preheat_engine::{EngineProfile, StartupProfile};
+use preheat_runtime::clock::{Clock, TimeScale};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// Where every engine listens.
+pub(crate) const PORT: u16 = 8000;
+/// The model that all of them serve.
+pub(crate) const MODEL: &str = "tiny";
+/// How long an engine takes to start: short for a test, and longer than several ticks.
+const START_UP: Duration = Duration::from_millis(1500);
+/// Batch slots of an engine.
+pub(crate) const SLOTS: u32 = 4;
+
+/// Ready pods that are not ending, by namespace: what an EndpointSlice would list.
+pub(crate) type Endpoints = Arc<Mutex<BTreeMap<String, Vec<SocketAddr>>>>;
+
+/// The kubelet. Its engines end with it.
+pub(crate) struct Kubelet {
+    endpoints: Endpoints,
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Kubelet {
+    pub(crate) fn start(client: Client) -> Self {
+        let endpoints = Endpoints::default();
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(run(client, Arc::clone(&endpoints), stopped));
+        Self { endpoints, stop, task }
+    }
+
+    pub(crate) fn endpoints(&self) -> Endpoints {
+        Arc::clone(&self.endpoints)
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        self.task.await.unwrap();
+    }
+}
+
+/// One life for each pod, told when its pod is to go and with which grace.
+async fn run(client: Client, endpoints: Endpoints, mut stopped: watch::Receiver<bool>) {
+    let pods: Api<Pod> = Api::all(client.clone());
+    let stream = watcher(pods, watcher::Config::default()).default_backoff().touched_objects();
+    let mut stream = pin!(stream);
+    let mut lives: BTreeMap<String, watch::Sender<Option<Duration>>> = BTreeMap::new();
+    let mut tasks = JoinSet::new();
+    loop {
+        let event = tokio::select! {
+            event = stream.next() => event,
+            _sent = stopped.wait_for(|stopped| *stopped) => break,
+        };
+        let Some(Ok(pod)) = event else { continue };
+        let Some(uid) = pod.uid() else { continue };
+        let deleted = pod.metadata.deletion_timestamp.is_some();
+        let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
+        let going = deleted.then(|| Duration::from_secs(u64::try_from(grace).unwrap_or(0)));
+        match lives.get(&uid) {
+            Some(life) if going.is_some() => {
+                life.send_replace(going);
+            }
+            None if !deleted => {
+                let (life, told) = watch::channel(None);
+                let number = lives.len();
+                lives.insert(uid, life);
+                let (client, endpoints) = (client.clone(), Arc::clone(&endpoints));
+                tasks.spawn(PodLife::new(client, endpoints, &pod, number).run(told));
+            }
+            Some(_) | None => {}
+        }
+    }
+    tasks.shutdown().await;
+}
+
+struct PodLife {
+    pods: Api<Pod>,
+    name: String,
+    namespace: String,
+    container: String,
+    address: SocketAddr,
+    endpoints: Endpoints,
+}
+
+impl PodLife {
+    fn new(client: Client, endpoints: Endpoints, pod: &Pod, number: usize) -> Self {
+        let namespace = pod.namespace().unwrap();
+        let [high, low] = u16::try_from(number + 1).unwrap().to_be_bytes();
+        Self {
+            pods: Api::namespaced(client, &namespace),
+            name: pod.name_any(),
+            namespace,
+            container: pod.spec.as_ref().unwrap().containers[0].name.clone(),
+            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 77, high, low)), PORT),
+            endpoints,
+        }
+    }
+
+    /// From binding to the end. An object that vanishes meanwhile ends it early.
+    async fn run(self, mut told: watch::Receiver<Option<Duration>>) {
+        let life = async {
+            self.bind().await?;
+            self.set(&json!({"waiting": {"reason": "ContainerCreating"}}), false).await?;
+            self.serve(told.clone()).await
+        };
+        let lived: kube::Result<()> = life.await;
+        if lived.is_err() {
+            return;
+        }
+        told_to_go(&mut told).await;
+        let params = DeleteParams::default().grace_period(0);
+        // It may be gone by now.
+        let _deleted = self.pods.delete(&self.name, &params).await;
+    }
+
+    async fn bind(&self) -> kube::Result<()> {
+        let binding = json!({
+            "apiVersion": "v1", "kind": "Binding", "metadata": {"name": self.name},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": "node"},
+        });
+        let params = PostParams::default();
+        let _bound: Value =
+            self.pods.create_subresource("binding", &self.name, &params, &binding).await?;
+        Ok(())
+    }
+
+    /// Runs the engine until the pod is to go and its requests have ended.
+    async fn serve(&self, mut told: watch::Receiver<Option<Duration>>) -> kube::Result<()> {
+        let running =
+            json!({"running": {"startedAt": Timestamp::now().strftime("%FT%TZ").to_string()}});
+        self.set(&running, false).await?;
+        let (lines, mut log) = mpsc::unbounded_channel();
+        let mut shutdown = told.clone();
+        let engine = preheat_emulator::run(
+            options(self.address),
+            Clock::start(TimeScale::REAL),
+            Lines { lines, partial: Vec::new() },
+            async move {
+                told_to_go(&mut shutdown).await;
+            },
+        );
+        let mut engine = pin!(engine);
+        let serves = async {
+            while let Some(line) = log.recv().await {
+                if line.contains("Application startup complete") {
+                    return;
+                }
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            _ended = &mut engine => return Ok(()),
+            () = serves => {}
+        }
+        // The engine must go on while the apiserver is told.
+        let ready = async {
+            self.set(&running, true).await?;
+            self.list(true);
+            told_to_go(&mut told).await;
+            self.list(false);
+            kube::Result::Ok(())
+        };
+        let (ended, ready) = tokio::join!(engine, ready);
+        ended.unwrap();
+        self.list(false);
+        ready
+    }
+
+    /// Puts it into its Service's endpoints, or takes it out.
+    fn list(&self, listed: bool) {
+        let mut endpoints = self.endpoints.lock().unwrap();
+        let mine = endpoints.entry(self.namespace.clone()).or_default();
+        mine.retain(|address| *address != self.address);
+        if listed {
+            mine.push(self.address);
+        }
+    }
+
+    async fn set(&self, state: &Value, ready: bool) -> kube::Result<()> {
+        let now = Timestamp::now().strftime("%FT%TZ").to_string();
+        let status = |holds: bool| if holds { "True" } else { "False" };
+        let condition = |type_: &str, holds: bool| json!({"type": type_, "status": status(holds), "lastTransitionTime": now});
+        let patch = json!({"status": {
+            "phase": if state.get("running").is_some() { "Running" } else { "Pending" },
+            "podIP": self.address.ip(),
+            "podIPs": [{"ip": self.address.ip()}],
+            "conditions": [condition("Ready", ready), condition("ContainersReady", ready)],
+            "containerStatuses": [{
+                "name": self.container, "ready": ready, "restartCount": 0,
+                "image": "engine", "imageID": "engine", "state": state,
+            }],
+        }});
+        let params = PatchParams::default();
+        self.pods.patch_status(&self.name, &params, &Patch::Strategic(&patch)).await?;
+        Ok(())
+    }
+}
+
+fn options(listen: SocketAddr) -> EmulatorOptions {
+    let profile = &EngineProfile::all()[0];
+    let startup = StartupProfile::fixed(START_UP);
+    let mut options = EmulatorOptions::for_profile(listen, MODEL, profile, startup);
+    options.engine.max_num_seqs = Concurrency::new(SLOTS).unwrap();
+    // The kubelet gives it a pod's grace period; no stream of a test is longer.
+    options.shutdown_timeout = Duration::from_secs(60);
+    options
+}
+
+/// Resolves when its pod is to go, or the kubelet ends.
+async fn told_to_go(told: &mut watch::Receiver<Option<Duration>>) {
+    let _kept = told.wait_for(Option::is_some).await;
+}
+
+/// A log that is read line by line.
+struct Lines {
+    lines: mpsc::UnboundedSender<String>,
+    partial: Vec<u8>,
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for &byte in bytes {
+            if byte == b'\n' {
+                let line = String::from_utf8_lossy(&self.partial).into_owned();
+                // Nobody reads it any more after the start.
+                let _sent = self.lines.send(line);
+                self.partial.clear();
+            } else {
+                self.partial.push(byte);
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

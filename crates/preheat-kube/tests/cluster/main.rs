@@ -1,0 +1,133 @@
+//! preheat against a real etcd, kube-apiserver and kube-controller-manager, with a kubelet written
+//! here that runs an emulated engine for each pod.
+//!
+//! They are built by `e2e/controlplane/build`; where they are not, this says so and passes, unless
+//! `PREHEAT_TEST_KUBE` demands them, as `make test-kube` does. Arguments choose scenarios by parts
+//! of their names; `serve` runs none, and leaves the cluster to whoever wants to try something on it
+//! until standard input ends, as `make cluster` does.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and tells on stdout how it went"
+)]
+
+mod control_plane;
+mod kubelet;
+mod scenario;
+mod traffic;
+
+mod acting;
+mod definition;
+mod observing;
+mod outage;
+mod standing_back;
+mod taking_over;
+
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use control_plane::ControlPlane;
+use scenario::Scenario;
+
+type Run = fn(Scenario) -> BoxFuture<'static, ()>;
+
+const SCENARIOS: &[(&str, Run)] = &[
+    ("definition_refuses_what_contradicts_itself", |s| definition::refuses(s).boxed()),
+    ("observe_changes_nothing_but_its_status", |s| observing::changes_nothing(s).boxed()),
+    ("act_follows_load_up_and_down_and_cuts_no_stream", |s| acting::follows(s).boxed()),
+    ("metrics_gone_at_the_peak_hold_what_is_there", |s| acting::holds_blind(s).boxed()),
+    ("a_target_that_goes_and_comes_back_is_followed", |s| acting::target_returns(s).boxed()),
+    ("a_stateful_set_gives_up_its_highest_ordinals", |s| acting::scales_a_stateful_set(s).boxed()),
+    ("a_scale_read_before_another_write_is_refused", |s| {
+        acting::stale_scales_are_refused(s).boxed()
+    }),
+    ("a_foreign_writer_is_given_way", |s| standing_back::from_a_person(s).boxed()),
+    ("a_horizontal_pod_autoscaler_is_given_way", |s| standing_back::from_an_hpa(s).boxed()),
+    ("an_apiserver_that_is_away_is_waited_for", |s| outage::is_waited_out(s).boxed()),
+    ("a_follower_takes_over_without_a_jump", |s| taking_over::after_a_kill(s).boxed()),
+];
+
+/// A scenario that takes this long hangs.
+const HANG: Duration = Duration::from_secs(120);
+
+fn main() -> ExitCode {
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let demanded = std::env::var_os("PREHEAT_TEST_KUBE").is_some();
+    let Some(binaries) = binaries() else {
+        println!(
+            "skipped: no control plane to test against; `make test-kube` builds one with Go \
+             (about ten minutes, once)"
+        );
+        return if demanded { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    };
+    if std::env::var_os("PREHEAT_LOG").is_some() {
+        let filter = tracing_subscriber::EnvFilter::from_env("PREHEAT_LOG");
+        tracing_subscriber::fmt().with_env_filter(filter).init();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    if wanted == ["serve"] {
+        runtime.block_on(serve(binaries));
+        return ExitCode::SUCCESS;
+    }
+    let failed = runtime.block_on(run(binaries, &wanted));
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Where the binaries are, if all of them are there.
+fn binaries() -> Option<PathBuf> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../e2e/controlplane/build");
+    let output = Command::new("bash").args([script, "--check"]).output().ok()?;
+    let path = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| PathBuf::from(path.trim()))
+}
+
+/// A bare cluster, until standard input ends or Ctrl-C.
+async fn serve(binaries: PathBuf) {
+    let plane = ControlPlane::start(&binaries).await;
+    let kubelet = kubelet::Kubelet::start(plane.admin());
+    println!("export KUBECONFIG={}", plane.kubeconfig().display());
+    let stdin_ends =
+        tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+    tokio::select! {
+        _ended = stdin_ends => {}
+        _interrupted = tokio::signal::ctrl_c() => {}
+    }
+    kubelet.stop().await;
+    plane.stop().await;
+    // The thread that reads can't be given up.
+    std::process::exit(0);
+}
+
+/// How many scenarios failed.
+async fn run(binaries: PathBuf, wanted: &[String]) -> usize {
+    let plane = ControlPlane::start(&binaries).await;
+    let kubelet = kubelet::Kubelet::start(plane.admin());
+    plane.apply_all(&preheat_kube::manifests::rbac()).await;
+    plane.define().await;
+    let mut failed = 0;
+    for (name, run) in SCENARIOS {
+        if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
+            continue;
+        }
+        let scenario = Scenario::new(&plane, &kubelet).await;
+        let scenario = AssertUnwindSafe(tokio::time::timeout(HANG, run(scenario))).catch_unwind();
+        let outcome = match scenario.await {
+            Ok(Ok(())) => "ok",
+            Ok(Err(_)) => "FAILED: it hangs",
+            Err(_) => "FAILED",
+        };
+        failed += usize::from(outcome != "ok");
+        println!("cluster {name} ... {outcome}");
+    }
+    kubelet.stop().await;
+    plane.stop().await;
+    failed
+}

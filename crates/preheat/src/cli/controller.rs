@@ -1,0 +1,34 @@
+//! Arguments of `preheat controller`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub(crate) struct ControllerArgs {
+    /// How to reach the cluster [default: the usual files, or in a pod its service account]
+    #[arg(long)]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Which context of it
+    #[arg(long)]
+    pub(crate) context: Option<String>,
+    /// Only the resources of this namespace [default: all]
+    #[arg(long)]
+    pub(crate) namespace: Option<String>,
+    /// Namespace of the lease that decides who of several acts
+    #[arg(long, default_value = preheat_kube::manifests::NAMESPACE)]
+    pub(crate) lease_namespace: String,
+    /// Act without asking who else does: for one preheat that is known to be alone
+    #[arg(long)]
+    pub(crate) no_lease: bool,
+    /// Where the lock and the journal are kept
+    #[arg(long, default_value = ".preheat")]
+    pub(crate) state_dir: PathBuf,
+    /// Where the dashboard and the admin API listen
+    #[arg(long, default_value = "127.0.0.1:8081")]
+    pub(crate) admin: SocketAddr,
+    /// This process's name among several
+    #[arg(long, env = "POD_NAME", hide_env = true)]
+    pub(crate) identity: Option<String>,
+}

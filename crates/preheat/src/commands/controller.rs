@@ -1,0 +1,98 @@
+//! `preheat controller`: scales what runs in a cluster. Here, and only here, the cluster, the journal
+//! and the admin server are wired to each other.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use preheat_api::status::{ClockStatus, Status};
+use preheat_kube::{ControllerOptions, KubeController, LeaseOptions, PoolStatuses, StartError};
+use preheat_local::StateDir;
+use preheat_runtime::admin::{Admin, StatusSource};
+use preheat_runtime::clock::{Clock, TimeScale};
+use preheat_runtime::journal::{Journal, JournalOptions};
+use tokio::sync::watch;
+
+use super::up;
+use super::why::JOURNAL_FILE;
+use crate::cli::ControllerArgs;
+use crate::failure::{Answer, hinted};
+use crate::words;
+
+pub(crate) fn run(args: ControllerArgs) -> anyhow::Result<Answer> {
+    super::log_to_stderr();
+    super::runtime()?.block_on(control(args))
+}
+
+async fn control(args: ControllerArgs) -> anyhow::Result<Answer> {
+    let stop = up::stop_signal()?;
+    let state = StateDir::open(&args.state_dir).map_err(|error| {
+        let hint = error.hint();
+        hinted(error, hint)
+    })?;
+    let admin = Admin::bind(args.admin)
+        .await
+        .map_err(|error| up::cannot_bind("--admin", args.admin, &error))?;
+    // A cluster's times are real ones.
+    let clock = Clock::start(TimeScale::REAL);
+    let failed = |error: StartError| {
+        let hint = error.hint();
+        hinted(error, hint)
+    };
+    let client = preheat_kube::connect(args.kubeconfig.as_deref(), args.context.as_deref())
+        .await
+        .map_err(failed)?;
+    let journal_file = state.root().join(JOURNAL_FILE);
+    let journal = Journal::open(&journal_file, JournalOptions::default());
+    let instance = args.identity.unwrap_or_else(|| {
+        // Different for each process on a machine, and for each start of it.
+        format!("preheat-{}-{:x}", std::process::id(), clock.now().as_nanos())
+    });
+    let lease = (!args.no_lease).then(|| LeaseOptions {
+        namespace: args.lease_namespace,
+        name: preheat_kube::manifests::NAME.to_owned(),
+        identity: instance.clone(),
+    });
+    let options = ControllerOptions {
+        namespace: args.namespace,
+        lease,
+        journal_file,
+        instance,
+        headline: words::headline,
+    };
+    let controller =
+        KubeController::start(client, clock.clone(), Some(journal.clone()), options).await;
+    let controller = controller.map_err(failed)?;
+    let (stopping, stopped) = watch::channel(false);
+    let status = status_source(controller.statuses(), clock, journal.clone());
+    let admin_task = tokio::spawn(admin.serve(status, up::until(stopped.clone())));
+    let controller_task = tokio::spawn(controller.run(stopped));
+    tracing::info!(admin = %args.admin, "watching the cluster");
+
+    stop.await;
+    tracing::info!("stopping: targets stay as they are");
+    stopping.send_replace(true);
+    controller_task.await.context("the controller failed")?;
+    admin_task.await.context("the admin server failed")?;
+    tokio::task::spawn_blocking(move || journal.close()).await?;
+    Ok(Answer::Yes)
+}
+
+fn status_source(pools: PoolStatuses, clock: Clock, journal: Journal) -> StatusSource {
+    let started_at = clock.now();
+    Arc::new(move || {
+        let (now, anchor) = (clock.now(), clock.anchor());
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_s: now.since(started_at).as_secs_f64(),
+            clock: ClockStatus {
+                wall_unix_nanos: anchor.wall_unix_nanos,
+                model: anchor.model,
+                scale: anchor.scale.get(),
+                now,
+            },
+            journal: Some(journal.health()),
+            gateway: None,
+            pools: pools.get(),
+        }
+    })
+}
