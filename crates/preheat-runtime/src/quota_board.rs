@@ -1,5 +1,7 @@
 //! Where pools that share GPUs post what they claim, and are told what they may hold.
 //!
+//! Each turn shares all GPUs out anew, which for the pools of one process takes microseconds.
+//!
 //! **Invariant:** pools take turns. From being told until what it makes of that is posted, no other
 //! pool is told anything: a GPU is never promised twice.
 
