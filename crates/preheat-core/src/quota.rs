@@ -47,6 +47,8 @@ pub struct Claim {
     pub wanted: ReplicaCount,
     /// The part of that which the load of this moment asks for, not only a peak before.
     pub needed_now: ReplicaCount,
+    /// The part of it that is announced: known to last, it need not have lasted.
+    pub announced: ReplicaCount,
     /// Sleeping replicas that it would keep on top.
     pub standby_wanted: ReplicaCount,
     /// Replicas that it has or has ordered, draining ones left out: see [`replicas_held`].
@@ -68,6 +70,7 @@ impl Claim {
             replicas_max: spec.replicas_max,
             wanted: spec.replicas_min,
             needed_now: spec.replicas_min,
+            announced: ReplicaCount(0),
             standby_wanted: ReplicaCount(0),
             held: ReplicaCount(0),
             start_time: spec.tick_interval.saturating_add(spec.cold_start_prior.p90),
@@ -83,6 +86,7 @@ impl Claim {
         let in_all = explanation.standby.as_ref().map_or(self.wanted, |rung| rung.needed_in_all);
         self.standby_wanted = ReplicaCount(in_all.0.saturating_sub(self.wanted.0));
         self.needed_now = needed_now(explanation);
+        self.announced = explanation.needed_for_schedule;
         self.start_time = explanation.cold_start.lead_time;
         self.drain_time = drain_time(spec, explanation.demand.service_time);
     }
@@ -230,7 +234,7 @@ fn settle(shares: &mut [Share<'_>], memory: &QuotaMemory, now: Instant) -> Quota
             let patience = settled::patience(move_time, worth_below, claim.worth);
             let needed_now = claim.needed_now.0.min(share.wanted);
             need.follow(now, share.wanted, needed_now, patience, drain_below);
-            share.settled = need.settled.clamp(share.min, share.max);
+            share.settled = need.settled.max(claim.announced.0).clamp(share.min, share.max);
             share.settles_at = need.settles_at(patience);
             pools.insert(share.pool.to_owned(), need);
         }

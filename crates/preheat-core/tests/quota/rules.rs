@@ -26,6 +26,7 @@ pub(crate) fn claim(priority: i32, worth: f64, min: u32, wanted: u32, held: u32)
         replicas_max: ReplicaCount(100),
         wanted: ReplicaCount(wanted),
         needed_now: ReplicaCount(wanted),
+        announced: ReplicaCount(0),
         standby_wanted: ReplicaCount(0),
         held: ReplicaCount(held),
         start_time: Duration::from_secs(100),
@@ -127,6 +128,16 @@ fn the_more_a_gpu_is_worth_the_sooner_it_is_taken() {
     }
 }
 
+/// What is announced is known to last, so nobody waits to see whether it does.
+#[test]
+fn what_is_announced_is_taken_at_once() {
+    let mut wanted = claims([("chat", claim(1, 1.0, 1, 3, 1)), ("batch", claim(0, 1.0, 0, 3, 2))]);
+    wanted.entry("chat".to_owned()).and_modify(|claim| claim.announced = ReplicaCount(2));
+    let got = allot(3, &wanted, &QuotaMemory::default(), at(0));
+    assert_eq!((replicas(&got, "chat"), replicas(&got, "batch")), (2, 1));
+    assert_eq!(got.allowances["chat"].settles_in, Some(secs(120)), "the third must wait");
+}
+
 /// Sleeping replicas are kept of what nobody needs awake, before pools get room to grow.
 #[test]
 fn standby_comes_after_every_need() {
@@ -151,6 +162,7 @@ fn any_claim() -> impl Strategy<Value = Claim> {
             replicas_max: ReplicaCount(min + more),
             wanted: ReplicaCount(wanted),
             needed_now: ReplicaCount(needed_now),
+            announced: ReplicaCount(0),
             standby_wanted: ReplicaCount(held % 2),
             held: ReplicaCount(held),
             start_time: Duration::from_secs(times.0),
