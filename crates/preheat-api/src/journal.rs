@@ -14,7 +14,7 @@ use preheat_core::{Explanation, Instant, Memory, Observation, Plan, Policy, Tick
 use serde::{Deserialize, Serialize};
 
 /// Version of the stored form, memory and explanations included. A file with another is refused.
-pub const JOURNAL_VERSION: u32 = 2;
+pub const JOURNAL_VERSION: u32 = 3;
 
 /// One entry of a pool's journal. As JSON, it is one line of an export.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
