@@ -11,6 +11,7 @@ run() {
 
 quick=(-- --warm-up-time 1 --measurement-time 4)
 run cargo bench --locked -p preheat-core --bench decide "${quick[@]}"
+run cargo bench --locked -p preheat-core --bench quota "${quick[@]}"
 run cargo bench --locked -p preheat-runtime --bench scrape "${quick[@]}"
 run cargo bench --locked -p preheat-engine --bench engine "${quick[@]}"
 run cargo bench --locked -p preheat-sim --bench simulate "${quick[@]}"

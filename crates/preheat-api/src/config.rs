@@ -15,6 +15,7 @@ mod wire;
 
 mod engine;
 mod pool;
+mod quota;
 mod schedules;
 
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ pub use engine::{
 };
 pub use error::{ConfigError, Problem};
 pub use pool::PoolConfig;
+pub use quota::QuotaConfig;
 pub use template::{Placeholders, Template};
 
 use error::Source;

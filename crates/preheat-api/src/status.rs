@@ -105,6 +105,8 @@ pub struct PoolStatus {
     pub replicas_min: u32,
     /// See `replicas_min`.
     pub replicas_max: u32,
+    /// What other pools leave to it of the GPUs that they share; absent where it shares none.
+    pub quota: Option<QuotaStatus>,
     /// May serve.
     pub ready: u32,
     /// On their way to ready, wakes included.
@@ -156,6 +158,18 @@ impl From<Upcoming<'_>> for ScheduledStatus {
         let (from, until, replicas) = (demand.from, demand.until, demand.replicas.0);
         Self { name: name.to_owned(), from, until, replicas }
     }
+}
+
+/// What a pool may hold of GPUs that it shares with others.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct QuotaStatus {
+    /// At most so many replicas, those that drain left out.
+    pub replicas_allowed: u32,
+    /// Pools that come before this one and have more than their minimum, while this one lacks
+    /// something.
+    pub taken_by: Vec<String>,
+    /// Until what it lacks is taken from pools that come after it, if it is needed for so long.
+    pub settles_in_s: Option<f64>,
 }
 
 /// The numbers behind the last decision.

@@ -70,6 +70,7 @@ fn plain_message(rendered: &str) -> String {
         .unwrap_or(message);
     match message {
         "invalid u32" => "not a whole number from 0 to 4294967295".to_owned(),
+        "invalid i32" => "not a whole number from -2147483648 to 2147483647".to_owned(),
         "invalid u64" => "not a whole number, not negative".to_owned(),
         "invalid floating point value" | "invalid f64" => "not a number".to_owned(),
         "expected string scalar" => "not a single value".to_owned(),

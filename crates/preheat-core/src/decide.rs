@@ -56,7 +56,7 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     let desired = ReplicaCount(limited.desired);
     let next_tick_at = now.saturating_add(spec.tick_interval);
     let supply = fleet.explain(observation, &capacity);
-    let standby = ladder.explain(&memory, in_all, limited.in_all);
+    let standby = ladder.explain(&memory, in_all, need.in_all);
     Decision {
         plan: Plan { desired, actions: steps.actions, next_tick_at },
         memory,
@@ -73,6 +73,7 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
             needed_for_backlog: ReplicaCount(need.for_backlog),
             needed_for_schedule: ReplicaCount(need.for_schedule),
             target: ReplicaCount(need.target),
+            allowance: observation.replicas_allowed.clone(),
             target_stabilized: ReplicaCount(targets.ready),
             replicas_blind: fleet.blind,
             replicas_overdue: fleet.overdue,
@@ -159,10 +160,14 @@ impl Fleet {
         self.supply() + count(self.standby.len() + self.draining.len())
     }
 
+    /// Everything that exists and does not drain.
+    pub(crate) fn held(&self) -> u32 {
+        self.supply() + count(self.overdue.len() + self.standby.len())
+    }
+
     /// Everything that exists.
     pub(crate) fn total(&self) -> u32 {
-        let idle = self.overdue.len() + self.draining.len() + self.standby.len();
-        self.supply() + count(idle)
+        self.held() + count(self.draining.len())
     }
 
     fn explain(
@@ -381,6 +386,8 @@ pub(crate) struct Limited {
     pub(crate) in_all_kept: u32,
     /// Why nothing may be given up, if so.
     pub(crate) hold: Option<Reason>,
+    /// Whether so little is known that nothing may be given up, whatever is needed.
+    pub(crate) blind: bool,
 }
 
 fn limit(
@@ -401,7 +408,10 @@ fn limit(
     let in_all = need.in_all.clamp(min, max);
     let kept = if blind { fleet.in_all() } else { targets.in_all };
     let kept = kept.clamp(min, max).max(in_all);
-    let to = |desired, hold| Limited { desired, in_all, in_all_kept: kept.max(desired), hold };
+    let to = |desired, hold| {
+        let in_all_kept = kept.max(desired);
+        Limited { desired, in_all, in_all_kept, hold, blind }
+    };
     if wanted > supply {
         return to(wanted, None);
     }
@@ -421,7 +431,7 @@ fn limit(
 /// Fewest and most replicas, as far as the pool may hold them now.
 pub(crate) fn bounds(spec: &PolicySpec, observation: &Observation) -> (u32, u32) {
     let (min, max) = (spec.replicas_min.0, spec.replicas_max.0);
-    let allowed = observation.replicas_allowed.map_or(max, |allowed| allowed.0.min(max));
+    let allowed = observation.replicas_allowed.as_ref().map_or(max, |may| may.replicas.0.min(max));
     (min, allowed.max(min))
 }
 
@@ -437,6 +447,10 @@ fn explain(
 ) -> Reason {
     let supply = fleet.supply_within(ladder.counted_within());
     let (_, max) = bounds(spec, observation);
+    let taken = (max + 1)..=spec.replicas_max.0;
+    if taken.contains(&fleet.held()) && steps.gives_up() {
+        return Reason::QuotaTaken;
+    }
     if limited.desired > supply && steps.added > 0 {
         return why_more(spec, observation, supply, need);
     }
@@ -452,9 +466,9 @@ fn explain(
     }
     if limited.desired < supply {
         return match steps.removed {
+            0 if taken.contains(&supply) => Reason::QuotaTaken,
             0 => Reason::ScaleDownRateLimited,
             _ if supply > spec.replicas_max.0 => Reason::AboveMaximum,
-            _ if supply > max => Reason::QuotaTaken,
             _ if limited.desired == 0 => Reason::ToZero,
             _ => Reason::DemandBelowPlan,
         };

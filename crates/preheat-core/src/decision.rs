@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::memory::Memory;
-use crate::observation::{ReplicaId, ReplicaPhase, Rung};
+use crate::observation::{Allowance, ReplicaId, ReplicaPhase, Rung};
 use crate::units::{
     Concurrency, Erlangs, Instant, Probability, ReplicaCount, RequestRate, Utilization,
 };
@@ -197,6 +197,8 @@ pub struct Explanation {
     pub needed_for_schedule: ReplicaCount,
     /// Computed before limits: the larger of load and backlog together and the schedule.
     pub target: ReplicaCount,
+    /// What the pool may hold of GPUs that it shares with others, as its world said.
+    pub allowance: Option<Allowance>,
     /// Largest need that the stabilization window remembers.
     pub target_stabilized: ReplicaCount,
     /// Replicas whose signals were missing or stale.
@@ -275,7 +277,7 @@ pub struct StandbyExplanation {
     pub lead_time: Duration,
     /// The rule for replicas in all; `None` where so many sleep beside the ready ones whatever comes.
     pub rehearsal: Option<RehearsalExplanation>,
-    /// Replicas that there should be.
+    /// Replicas that there should be, before limits.
     pub needed_in_all: ReplicaCount,
 }
 

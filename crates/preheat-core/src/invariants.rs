@@ -11,6 +11,7 @@ use crate::memory::{
 };
 use crate::observation::{Observation, ReplicaId, ReplicaObservation, ReplicaPhase};
 use crate::policy::Policy;
+use crate::quota::replicas_held;
 use crate::rehearsal::{PEAKS_MAX, Rehearsal};
 
 /// A broken invariant: its id and what was seen.
@@ -59,9 +60,11 @@ fn check_bounds(policy: &Policy, observation: &Observation, decision: &Decision)
     let placeable = observation.replicas_placeable.unwrap_or(u32::MAX);
     let fine = started == 0 || (within_max && started <= placeable && started <= spec.starts_max);
     ensure(fine, "D2", || format!("{started} starts beside {existing} replicas"))?;
-    let allowed = observation.replicas_allowed.unwrap_or(spec.replicas_max);
-    let fine = started == 0 || desired <= allowed.max(spec.replicas_min);
-    ensure(fine, "D11", || format!("{started} starts, and {desired} desired of {allowed} allowed"))
+    let allowed = observation.replicas_allowed.as_ref().map(|may| may.replicas);
+    let allowed = allowed.unwrap_or(spec.replicas_max).max(spec.replicas_min);
+    let held = replicas_held(&observation.replicas, &decision.plan.actions);
+    let fine = started == 0 || (desired <= allowed && held <= allowed);
+    ensure(fine, "D11", || format!("{started} starts, {held} held of {allowed} allowed"))
 }
 
 /// D3–D6: no replica is touched twice, each step fits the phase, nothing with a request in it is

@@ -22,6 +22,7 @@ mod cold_start;
 mod demand;
 mod ladder;
 mod plan;
+mod quota;
 mod rehearsal;
 mod schedule;
 
@@ -42,14 +43,16 @@ pub use memory::{
     ReplicaMemory, StartMemory, TargetAt, WorkTotals,
 };
 pub use observation::{
-    Counters, GatewayObservation, LatencyWindow, Observation, ReplicaId, ReplicaObservation,
-    ReplicaPhase, Rung, Sample, ScheduledDemand, TickId,
+    Allowance, Counters, GatewayObservation, LatencyWindow, Observation, ReplicaId,
+    ReplicaObservation, ReplicaPhase, Rung, Sample, ScheduledDemand, TickId,
 };
 pub use part::Part;
 pub use policy::{
     ColdStartPrior, Policy, PolicyError, PolicySpec, ScaleRateLimit, Slo, SloMetric, Standby,
 };
+pub use quota::{Allotment, Claim, NeedMemory, QuotaMemory, WantedSince, allot, replicas_held};
 pub use rehearsal::{Found, Peak, RULES, Rehearsal, RehearsedFleet};
 pub use units::{
-    Concurrency, Erlangs, GpuSeconds, Instant, Probability, ReplicaCount, RequestRate, Utilization,
+    Concurrency, Erlangs, GpuSeconds, GpuWorth, Instant, Probability, ReplicaCount, RequestRate,
+    Utilization,
 };

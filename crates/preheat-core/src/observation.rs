@@ -235,11 +235,24 @@ pub struct Observation {
     pub gateway: Option<GatewayObservation>,
     /// Replicas that could still be placed now (GPU slots, quota); absent when nobody knows.
     pub replicas_placeable: Option<u32>,
-    /// Most replicas that the pool may hold while others need the GPUs; absent where it shares none.
-    /// What is held beyond is given up, but never below the pool's minimum.
-    pub replicas_allowed: Option<ReplicaCount>,
+    /// What the pool may hold while others need the GPUs; absent where it shares none. What is held
+    /// beyond is given up, but never below the pool's minimum.
+    pub replicas_allowed: Option<Allowance>,
     /// What is scheduled and has not ended; a world leaves out what begins later than in a day.
     pub scheduled: Vec<ScheduledDemand>,
+}
+
+/// What a pool may hold of GPUs that it shares with others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allowance {
+    /// At most so many, those that drain left out.
+    pub replicas: ReplicaCount,
+    /// Pools that come before this one and hold more than their minimum, the most important first;
+    /// empty while this one lacks nothing.
+    pub taken_by: Vec<String>,
+    /// Until what it lacks will have been needed for long enough to be taken from pools that come
+    /// after it, where these hold any.
+    pub settles_in: Option<Duration>,
 }
 
 /// Demand that somebody has announced: so many replicas should be ready from a time on.

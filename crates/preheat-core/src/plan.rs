@@ -1,10 +1,13 @@
 //! From a desired count to steps: who is started, resumed, woken, drained, stopped.
 //!
 //! **Invariant:** nothing is stopped while a request is in it, but past its drain deadline.
+//!
+//! **Invariant:** what a pool may hold counts all that has GPUs and does not drain: replicas in standby
+//! and starts that nobody counts on, too.
 
 use std::time::Duration;
 
-use crate::decide::{Fleet, Limited};
+use crate::decide::{Fleet, Limited, bounds};
 use crate::decision::{Action, StopReason};
 use crate::ladder::Ladder;
 use crate::memory::{Memory, RemovalAt, WINDOW_ENTRIES_MAX, push_bounded};
@@ -19,6 +22,25 @@ pub(crate) struct Steps {
     pub(crate) added: u32,
     /// Replicas taken from it.
     pub(crate) removed: u32,
+    /// Starts that nobody counted on, given up because another pool needs the GPUs.
+    pub(crate) yielded: u32,
+}
+
+impl Steps {
+    /// Whether the pool will hold fewer for any of them.
+    pub(crate) fn gives_up(&self) -> bool {
+        self.actions.iter().any(|action| match action {
+            Action::Drain { .. } => true,
+            Action::Stop { because, .. } => match because {
+                StopReason::StartCancelled | StopReason::StandbySurplus => true,
+                StopReason::Drained | StopReason::DrainDeadlinePassed => false,
+            },
+            Action::Start { .. }
+            | Action::Wake { .. }
+            | Action::Resume { .. }
+            | Action::Sleep { .. } => false,
+        })
+    }
 }
 
 /// Steps from what exists to what is desired.
@@ -31,7 +53,7 @@ pub(crate) fn steps(
     limited: &Limited,
 ) -> Steps {
     let supply = fleet.supply_within(ladder.counted_within());
-    let mut steps = Steps { actions: Vec::new(), added: 0, removed: 0 };
+    let mut steps = Steps { actions: Vec::new(), added: 0, removed: 0, yielded: 0 };
     let mut draining = fleet.draining.clone();
     let mut standby = fleet.standby.clone();
     bring_back(limited.desired.saturating_sub(supply), &mut draining, &mut standby, &mut steps);
@@ -40,8 +62,14 @@ pub(crate) fn steps(
         let surplus = Surplus::of(fleet, ladder, limited, supply);
         shrink(spec, memory, observation.now, fleet, &surplus, &mut steps);
     }
-    let beside = limited.in_all_kept.saturating_sub(limited.desired);
-    let asleep_max = if ladder.has_standby() { beside } else { 0 };
+    if observation.replicas_allowed.is_some() && !limited.blind && steps.added == 0 {
+        yield_overdue(spec, observation, fleet, &mut steps);
+    }
+    let asleep_max = if ladder.has_standby() {
+        asleep_max(spec, observation, fleet, limited, &steps)
+    } else {
+        0
+    };
     finish_drains(spec, observation, &draining, asleep_max, &mut standby, &mut steps);
     trim_standby(&standby, asleep_max, &mut steps);
     steps
@@ -79,7 +107,10 @@ fn start(
     let below_max = spec.replicas_max.0.saturating_sub(fleet.total());
     let placeable = observation.replicas_placeable.unwrap_or(u32::MAX);
     let missing = limited.in_all.saturating_sub(fleet.in_all());
-    let count = missing.min(startable).min(below_max).min(placeable);
+    let resumed = steps.actions.iter().filter(|a| matches!(a, Action::Resume { .. })).count();
+    let held = fleet.held() + u32::try_from(resumed).unwrap_or(u32::MAX);
+    let may_hold = bounds(spec, observation).1.saturating_sub(held);
+    let count = missing.min(startable).min(below_max).min(may_hold).min(placeable);
     if count > 0 {
         steps.actions.push(Action::Start { count });
         steps.added += count;
@@ -146,6 +177,36 @@ fn shrink(
         let removal = RemovalAt { at: now, count: steps.removed };
         push_bounded(&mut memory.removals, removal, WINDOW_ENTRIES_MAX);
     }
+}
+
+/// Where the pool must hold fewer, starts that nobody counts on go beside what serves.
+fn yield_overdue(spec: &PolicySpec, observation: &Observation, fleet: &Fleet, steps: &mut Steps) {
+    let kept = fleet.supply() - steps.removed;
+    let room = bounds(spec, observation).1.saturating_sub(kept) as usize;
+    let because = StopReason::StartCancelled;
+    let youngest_first = fleet.overdue.iter().rev();
+    let surplus = youngest_first.take(fleet.overdue.len().saturating_sub(room));
+    let stops: Vec<Action> = surplus.map(|&replica| Action::Stop { replica, because }).collect();
+    steps.yielded = u32::try_from(stops.len()).unwrap_or(u32::MAX);
+    steps.actions.extend(stops);
+}
+
+/// Replicas that may sleep beside those that are desired. They have GPUs, so where others need these,
+/// starts that nobody counts on leave less room for them.
+fn asleep_max(
+    spec: &PolicySpec,
+    observation: &Observation,
+    fleet: &Fleet,
+    limited: &Limited,
+    steps: &Steps,
+) -> u32 {
+    let beside = limited.in_all_kept.saturating_sub(limited.desired);
+    if observation.replicas_allowed.is_none() {
+        return beside;
+    }
+    let overdue = u32::try_from(fleet.overdue.len()).unwrap_or(u32::MAX) - steps.yielded;
+    let held = limited.desired.saturating_add(overdue);
+    beside.min(bounds(spec, observation).1.saturating_sub(held))
 }
 
 /// Ends, or puts to sleep, what has drained.

@@ -132,6 +132,10 @@ quantity! {
     Probability, "a ratio from 0 to 1", max = 1.0
 }
 quantity! {
+    /// What a GPU is worth to a pool: per GPU-hour, in any currency that all pools share.
+    GpuWorth, "a currency per GPU-hour", max = f64::MAX
+}
+quantity! {
     /// Accelerators × seconds held, from the moment a start is ordered.
     GpuSeconds, "GPU-seconds", max = f64::MAX
 }

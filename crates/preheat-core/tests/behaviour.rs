@@ -2,13 +2,14 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[expect(dead_code, reason = "shared with tests that need more of it")]
 mod toy;
 
 use std::time::Duration;
 
 use preheat_core::{
-    Action, Instant, Policy, PolicySpec, Probability, Reason, ReplicaCount, ScheduledDemand,
-    Standby,
+    Action, Allowance, Instant, Policy, PolicySpec, Probability, Reason, ReplicaCount,
+    ScheduledDemand, Standby,
 };
 use toy::{Row, Setup, TICK, Toy};
 
@@ -76,7 +77,7 @@ fn what_is_scheduled_is_started_a_lead_time_ahead() {
 fn what_another_pool_needs_more_is_drained_and_comes_back() {
     let mut toy = Toy::new(setup(|spec| spec.replicas_min = ReplicaCount(2)), 6);
     toy.run(10 * MINUTE, 3.0);
-    toy.replicas_allowed = Some(ReplicaCount(1));
+    toy.replicas_allowed = Some(Allowance { replicas: ReplicaCount(1), ..Allowance::default() });
     let taken = toy.run(10 * MINUTE, 3.0).to_vec();
     assert_eq!((last(&taken).ready, last(&taken).starting, toy.cut), (2, 0, 0));
     assert!(taken.iter().any(|row| row.decision.explanation.reason == Reason::QuotaTaken));

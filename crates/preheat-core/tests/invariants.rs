@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use preheat_core::{
-    Concurrency, Counters, GatewayObservation, Instant, Memory, Observation, PolicySpec,
+    Allowance, Concurrency, Counters, GatewayObservation, Instant, Memory, Observation, PolicySpec,
     Probability, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample,
     ScaleRateLimit, ScheduledDemand, Standby, TickId, Utilization, decide, invariants,
 };
@@ -113,7 +113,8 @@ fn observation(tick: u64, at: u64) -> impl Strategy<Value = Observation> {
                 replicas,
                 gateway,
                 replicas_placeable,
-                replicas_allowed: allowed.map(ReplicaCount),
+                replicas_allowed: allowed
+                    .map(|most| Allowance { replicas: ReplicaCount(most), ..Allowance::default() }),
                 scheduled: scheduled.collect(),
             }
         },
@@ -159,7 +160,7 @@ fn policy() -> impl Strategy<Value = PolicySpec> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
-    /// D1 to D10, on every decision.
+    /// D1 to D11, on every decision.
     #[test]
     fn hold_on_any_sequence(spec in policy(), sequence in observations()) {
         let policy = spec.validate().expect("the strategy makes valid policies");

@@ -9,6 +9,7 @@ pub mod controller;
 pub mod dialect;
 pub mod exposition;
 pub mod journal;
+pub mod quota_board;
 pub mod routing;
 pub mod scrape;
 pub mod telemetry;

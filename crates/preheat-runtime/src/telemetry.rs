@@ -71,6 +71,8 @@ fn pool_metrics(page: &mut Page, pool: &PoolStatus) {
         page.one(&metric::REPLICAS, &[labels[0], ("phase", phase)], count as f64);
     }
     page.one(&metric::DESIRED_REPLICAS, &labels, f64::from(pool.desired));
+    let allowed = pool.quota.as_ref().map(|quota| f64::from(quota.replicas_allowed));
+    page.known(&metric::ALLOWED_REPLICAS, &labels, allowed);
     if let Some(decision) = &pool.decision {
         page.one(&metric::TARGET_REPLICAS, &labels, f64::from(decision.target));
         page.one(&metric::ARRIVAL_RATE, &labels, decision.arrival_rate);

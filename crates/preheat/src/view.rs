@@ -1,17 +1,21 @@
 //! A pool's status as text: one line each, and a table of its replicas.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use preheat_api::status::{GatewayTotals, PoolStatus, ReplicaStatus, ScheduledStatus, Status};
 use preheat_core::Instant;
 
-use crate::moments;
+use crate::{moments, words};
 
 /// Everything a status says, for a terminal of at least 80 columns.
 pub(crate) fn status(status: &Status) -> String {
     let mut text = String::new();
     for pool in &status.pools {
         let _ = writeln!(text, "{}", pool_line(pool));
+        if let Some(line) = quota_line(pool) {
+            let _ = writeln!(text, "{line}");
+        }
         for entry in scheduled_next(&pool.scheduled, status.clock.now) {
             let _ = writeln!(text, "{}", scheduled_line(entry));
         }
@@ -67,6 +71,17 @@ fn scheduled_next(
 fn scheduled_line(entry: &ScheduledStatus) -> String {
     let (from, until) = (moments::shown(entry.from), moments::shown(entry.until));
     format!("  scheduled {} from {from} until {until} ({})", entry.replicas, entry.name)
+}
+
+/// `4 are needed, but 2 may be held: chat comes first`; `None` while the pool may have what it needs.
+fn quota_line(pool: &PoolStatus) -> Option<String> {
+    let (quota, decision) = (pool.quota.as_ref()?, pool.decision.as_ref()?);
+    let allowed = quota.replicas_allowed;
+    let settles_in = quota.settles_in_s.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
+    (decision.target > allowed).then(|| {
+        let text = words::short_of(decision.target, allowed, &quota.taken_by, settles_in);
+        format!("  quota: {text}")
+    })
 }
 
 /// `gateway: 3 retries  1 cancelled  4 unroutable`; `None` while there is nothing of it.
@@ -142,7 +157,38 @@ pub(crate) fn picture(pool: &PoolStatus) -> String {
 
 #[cfg(test)]
 mod tests {
+    use preheat_api::status::{DecisionNumbers, QuotaStatus};
+
     use super::*;
+
+    #[test]
+    fn a_pool_that_may_not_have_what_it_needs_says_why() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let line = |target, taken_by: &[&str], settles_in_s| {
+            quota_line(&PoolStatus {
+                decision: Some(DecisionNumbers { target, ..DecisionNumbers::default() }),
+                quota: Some(QuotaStatus {
+                    replicas_allowed: 2,
+                    taken_by: names(taken_by),
+                    settles_in_s,
+                }),
+                ..PoolStatus::default()
+            })
+        };
+        let needs = "  quota: 4 are needed, but 2 may be held: ";
+        for (line, expected) in [
+            (line(2, &[], None), None),
+            (line(4, &["chat"], None), Some("chat comes first")),
+            (line(4, &["vip", "chat"], None), Some("vip and chat come first")),
+            (line(4, &[], None), Some("the GPUs are shared out")),
+            (
+                line(4, &[], Some(40.0)),
+                Some("others give GPUs up if the need lasts for another 40 s"),
+            ),
+        ] {
+            assert_eq!(line, expected.map(|why| format!("{needs}{why}")));
+        }
+    }
 
     #[test]
     fn the_gateway_has_a_line_when_there_is_something_to_tell() {

@@ -31,6 +31,7 @@ pub(crate) fn details(explanation: &Explanation, observation: &Observation) -> V
     lines.push(supply(explanation));
     lines.extend(phases(explanation));
     lines.push(target(explanation));
+    lines.extend(quota(explanation));
     lines.extend(warnings(explanation));
     lines
 }
@@ -94,9 +95,9 @@ fn reason(explanation: &Explanation) -> String {
             });
             format!("{} starting are enough{eta}", explanation.supply.starting)
         }
-        Reason::Capped => {
+        Reason::Capped => lacking(explanation).unwrap_or_else(|| {
             format!("{target} are needed, but bounds, quota or the limit of starts allow no more")
-        }
+        }),
         Reason::ScaleDownStabilized => format!(
             "{target} would do now, but the stabilization window has seen a need for {}",
             explanation.target_stabilized
@@ -110,11 +111,65 @@ fn reason(explanation: &Explanation) -> String {
         ),
         Reason::ToZero => "nothing has arrived in the whole stabilization window".to_owned(),
         Reason::AboveMaximum => "more than the upper bound".to_owned(),
-        Reason::QuotaTaken => "another pool needs the GPUs more".to_owned(),
+        Reason::QuotaTaken => {
+            let taken_by = explanation.allowance.as_ref().map(|may| first(&may.taken_by));
+            let who = taken_by.flatten().unwrap_or_else(|| "others come first".to_owned());
+            let most = explanation.allowance.as_ref().map_or(0, |may| may.replicas.0);
+            format!("the GPUs are needed elsewhere: {who}, and {most} may be held")
+        }
         Reason::SignalsMissing => {
             "signals are missing or stale, and nothing is given up on ignorance".to_owned()
         }
     }
+}
+
+/// Why a pool that shares GPUs with others may not have what it needs; `None` where it may.
+fn lacking(explanation: &Explanation) -> Option<String> {
+    let allowance = explanation.allowance.as_ref()?;
+    (explanation.target > allowance.replicas).then(|| {
+        short_of(
+            explanation.target.0,
+            allowance.replicas.0,
+            &allowance.taken_by,
+            allowance.settles_in,
+        )
+    })
+}
+
+/// `4 are needed, but 2 may be held: chat comes first`.
+pub(crate) fn short_of(
+    target: u32,
+    allowed: u32,
+    taken_by: &[String],
+    settles_in: Option<Duration>,
+) -> String {
+    let why = match (settles_in, first(taken_by)) {
+        (Some(settles_in), _) => {
+            format!("others give GPUs up if the need lasts for another {}", seconds(settles_in))
+        }
+        (None, Some(who)) => who,
+        (None, None) => "the GPUs are shared out".to_owned(),
+    };
+    format!("{target} are needed, but {allowed} may be held: {why}")
+}
+
+/// `chat comes first`, `vip and chat come first`; `None` of nobody.
+fn first(pools: &[String]) -> Option<String> {
+    match pools {
+        [] => None,
+        [pool] => Some(format!("{pool} comes first")),
+        [before @ .., last] => Some(format!("{} and {last} come first", before.join(", "))),
+    }
+}
+
+/// What pools that share GPUs leave to this one.
+fn quota(explanation: &Explanation) -> Option<String> {
+    let most = explanation.allowance.as_ref()?.replicas;
+    let text = match lacking(explanation) {
+        Some(lacking) => lacking,
+        None => format!("{most} may be held of the GPUs that pools share"),
+    };
+    Some(format!("Quota: {text}."))
 }
 
 fn demand(explanation: &Explanation) -> String {

@@ -8,6 +8,7 @@ use serde_saphyr::{Location, Spanned};
 use super::HoldConfig;
 use super::engine::{EmulatedColdStart, EngineConfig};
 use super::error::{ConfigError, Problem, Source};
+use super::quota::{self, QuotaConfig};
 use super::schedules;
 use super::values::{DurationText, at};
 use super::wire::{PoolWire, StandbyWire};
@@ -26,6 +27,8 @@ pub struct PoolConfig {
     pub policy: Policy,
     /// Demand that is known beforehand.
     pub schedules: Schedules,
+    /// Its standing among pools that share GPUs.
+    pub quota: QuotaConfig,
     /// How its replicas are run.
     pub engine: EngineConfig,
 }
@@ -36,6 +39,7 @@ pub(super) struct PoolPlace {
     name: Location,
     ports: Location,
     gpus: Option<Location>,
+    quota: quota::Given,
 }
 
 pub(super) fn resolve_all(
@@ -53,11 +57,13 @@ impl PoolConfig {
     ) -> Result<(Self, PoolPlace), ConfigError> {
         let whole = wire.referenced;
         let wire = wire.value;
+        let (quota, quota_given) = quota::resolve(&wire, source)?;
         let place = PoolPlace {
             whole,
             name: wire.name.referenced,
             ports: wire.engine.ports.referenced,
             gpus: at(&wire.engine.gpus_per_replica),
+            quota: quota_given,
         };
         let name = wire.name.value.clone();
         source.require(is_name(&name), Some(place.name), || Problem::PoolName(name.clone()))?;
@@ -73,7 +79,7 @@ impl PoolConfig {
         source.require(ports >= max, Some(place.ports), || Problem::PortsTooFew { ports, max })?;
         let can_sleep = standby_at.is_none() || engine.sleep.is_some();
         source.require(can_sleep, standby_at, || Problem::StandbyWithoutSleep)?;
-        Ok((Self { name, model_names, policy, schedules, engine }, place))
+        Ok((Self { name, model_names, policy, schedules, quota, engine }, place))
     }
 }
 
@@ -206,6 +212,9 @@ pub(super) fn check_together(
                 pool: before.unwrap_or_default().to_owned(),
             })?;
         }
+    }
+    for (pool, place) in pools {
+        quota::check(&place.quota, pool.engine.gpus_per_replica, gpu_slots, source)?;
     }
     let Some(slots) = gpu_slots else { return Ok(()) };
     for (pool, place) in pools {

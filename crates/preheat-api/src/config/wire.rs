@@ -79,6 +79,8 @@ pub(super) struct PoolWire {
     pub(super) staleness: Set<DurationText>,
     #[serde(default)]
     pub(super) schedules: Vec<Spanned<ScheduleWire>>,
+    pub(super) priority: Set<i32>,
+    pub(super) worth_per_gpu_hour: Set<f64>,
     pub(super) engine: EngineWire,
 }
 

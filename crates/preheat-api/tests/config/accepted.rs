@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use preheat_api::config::{EXAMPLE, Launch, LocalConfig, Placeholders};
+use preheat_api::config::{EXAMPLE, Launch, LocalConfig, Placeholders, QuotaConfig};
 
 use crate::BASE;
 
@@ -33,6 +33,8 @@ fn the_example_is_valid_and_reaches_every_part() {
     let [chat, batch] = &config.pools[..] else { panic!("two pools") };
     assert_eq!(chat.model_names, ["qwen3-32b", "chat"]);
     assert_eq!(chat.policy.spec().cold_start_prior.p90, Duration::from_secs(180));
+    assert_eq!((chat.quota.priority, chat.quota.worth.get()), (10, 4.0));
+    assert_eq!(batch.quota, QuotaConfig::default());
     assert_eq!(chat.engine.sleep.as_ref().unwrap().sleep_path, "/sleep?level=1");
     // 2026-12-01, a Tuesday, at noon in UTC.
     let noon = preheat_core::Instant::from_nanos(1_796_126_400_000_000_000);

@@ -188,6 +188,26 @@ fn numbers_and_durations_out_of_range_are_shown_with_their_line() {
         ],
     );
     check(
+        "maxReplicas: 4",
+        "worthPerGpuHour: -1",
+        &[
+            "preheat.yaml:5:22: `worthPerGpuHour` is -1; it must be from 0 to 1000000",
+            "  |",
+            "5 |     worthPerGpuHour: -1",
+            "  |                      ^",
+        ],
+    );
+    check(
+        "maxReplicas: 4",
+        "priority: high",
+        &[
+            "preheat.yaml:5:15: not a whole number from -2147483648 to 2147483647",
+            "  |",
+            "5 |     priority: high",
+            "  |               ^",
+        ],
+    );
+    check(
         "timeScale: 1",
         "timeScale: 0",
         &[

@@ -256,6 +256,29 @@ fn an_engine_must_be_startable_and_reachable() {
 }
 
 #[test]
+fn a_priority_that_could_change_nothing_is_a_mistake() {
+    check(
+        "maxReplicas: 4",
+        "priority: 5",
+        &[
+            "preheat.yaml:5:15: `priority` is 5; it must be left out, as without `gpuSlots` there are no GPUs to share",
+            "  |",
+            "5 |     priority: 5",
+            "  |               ^",
+        ],
+    );
+    let shared = BASE.replace("timeScale: 1", "gpuSlots: 4");
+    assert_eq!(parse(&shared.replace("maxReplicas: 4", "priority: -5")), "valid");
+    let none = shared.replace("18100-18109", "18100-18109\n      gpusPerReplica: 0");
+    assert_eq!(
+        parse(&none.replace("maxReplicas: 4", "worthPerGpuHour: 2.5")),
+        "preheat.yaml:5:22: `worthPerGpuHour` is 2.5; it must be left out, as the pool's replicas \
+         take no GPUs: `gpusPerReplica` is 0\n  |\n5 |     worthPerGpuHour: 2.5\n  \
+         |                      ^"
+    );
+}
+
+#[test]
 fn a_file_without_pools_or_without_a_file_is_an_error() {
     assert_eq!(parse(""), "preheat.yaml: `pools` is empty; there must be at least one pool");
     let missing = LocalConfig::read(Path::new("/nonexistent/preheat.yaml")).unwrap_err();

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use preheat_core::{
-    Action, Concurrency, Counters, Decision, GatewayObservation, Instant, Memory, Observation,
-    Policy, PolicySpec, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample,
-    ScheduledDemand, TickId, decide, invariants,
+    Action, Allowance, Concurrency, Counters, Decision, GatewayObservation, Instant, Memory,
+    Observation, Policy, PolicySpec, ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample,
+    ScheduledDemand, TickId, decide, invariants, replicas_held,
 };
 
 pub(crate) const TICK: Duration = Duration::from_secs(2);
@@ -56,7 +56,7 @@ pub(crate) struct Row {
 
 pub(crate) struct Toy {
     setup: Setup,
-    policy: Policy,
+    pub(crate) policy: Policy,
     pub(crate) memory: Memory,
     now: Instant,
     tick: u64,
@@ -67,8 +67,9 @@ pub(crate) struct Toy {
     /// Signals that the world hides: engines' metrics, the gateway.
     pub(crate) engines_visible: bool,
     pub(crate) gateway_visible: bool,
-    /// What the world says of other pools, and of what is announced.
-    pub(crate) replicas_allowed: Option<ReplicaCount>,
+    /// What the world says of GPUs, of other pools, and of what is announced.
+    pub(crate) replicas_placeable: Option<u32>,
+    pub(crate) replicas_allowed: Option<Allowance>,
     pub(crate) scheduled: Vec<ScheduledDemand>,
     pub(crate) cut: usize,
     pub(crate) rows: Vec<Row>,
@@ -100,6 +101,7 @@ impl Toy {
             arrivals_carry: 0.0,
             engines_visible: true,
             gateway_visible: true,
+            replicas_placeable: None,
             replicas_allowed: None,
             scheduled: Vec::new(),
             cut: 0,
@@ -116,7 +118,23 @@ impl Toy {
         &self.rows[from..]
     }
 
-    fn step(&mut self, rate: f64) {
+    /// When the next tick is.
+    pub(crate) fn next_tick_at(&self) -> Instant {
+        self.now.saturating_add(TICK)
+    }
+
+    /// Replicas that exist and do not drain.
+    pub(crate) fn held(&self) -> u32 {
+        self.replicas.iter().filter(|r| r.phase != ReplicaPhase::Draining).count() as u32
+    }
+
+    /// Replicas that have a GPU.
+    pub(crate) fn existing(&self) -> u32 {
+        self.replicas.len() as u32
+    }
+
+    /// One tick.
+    pub(crate) fn step(&mut self, rate: f64) {
         self.now = self.now.saturating_add(TICK);
         self.arrivals_carry += rate * TICK.as_secs_f64();
         let arrivals = self.arrivals_carry.floor();
@@ -129,6 +147,8 @@ impl Toy {
         invariants::check(&self.policy, &before, &observation, &decision).expect("invariants hold");
         self.memory = decision.memory.clone();
         self.apply(&decision);
+        let foretold = replicas_held(&observation.replicas, &decision.plan.actions);
+        assert_eq!(foretold.0, self.held(), "{:?}", decision.plan);
         self.record(decision);
     }
 
@@ -205,8 +225,8 @@ impl Toy {
             now,
             replicas,
             gateway,
-            replicas_placeable: None,
-            replicas_allowed: self.replicas_allowed,
+            replicas_placeable: self.replicas_placeable,
+            replicas_allowed: self.replicas_allowed.clone(),
             scheduled: self.scheduled.clone(),
         }
     }

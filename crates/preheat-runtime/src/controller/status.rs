@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
-use preheat_api::status::{DecisionNumbers, PoolStatus, ReplicaStatus};
-use preheat_core::{Explanation, Instant, Observation, ReplicaObservation, ReplicaPhase, Sample};
+use preheat_api::status::{DecisionNumbers, PoolStatus, QuotaStatus, ReplicaStatus};
+use preheat_core::{
+    Allowance, Explanation, Instant, Observation, ReplicaObservation, ReplicaPhase, Sample,
+};
 
 /// The numbers behind a decision.
 pub(super) fn numbers(explanation: &Explanation) -> DecisionNumbers {
@@ -50,8 +52,17 @@ pub(super) fn observe(status: &mut PoolStatus, observation: &Observation, stalen
     if let Some(gateway) = &observation.gateway {
         status.signal_age_s.insert("gateway".to_owned(), age_s(gateway.observed_at, now));
     }
+    status.quota = observation.replicas_allowed.as_ref().map(quota);
     let seen = observation.replicas.iter().map(|r| (r.phase, replica(r, now, staleness_max)));
     set_replicas(status, seen);
+}
+
+fn quota(allowance: &Allowance) -> QuotaStatus {
+    QuotaStatus {
+        replicas_allowed: allowance.replicas.0,
+        taken_by: allowance.taken_by.clone(),
+        settles_in_s: allowance.settles_in.map(|settles_in| settles_in.as_secs_f64()),
+    }
 }
 
 /// Puts these replicas into the status, each with its phase, and the counts and sums over them: both

@@ -44,6 +44,7 @@ pub const METRICS: &[MetricDefinition] = &[
     REPLICAS,
     DESIRED_REPLICAS,
     TARGET_REPLICAS,
+    ALLOWED_REPLICAS,
     ARRIVAL_RATE,
     OFFERED_LOAD,
     UTILIZATION,
@@ -107,6 +108,12 @@ pub(super) const TARGET_REPLICAS: MetricDefinition = MetricDefinition {
     name: "preheat_target_replicas",
     kind: MetricKind::Gauge,
     help: "Replicas needed, before limits.",
+    labels: &["pool"],
+};
+pub(super) const ALLOWED_REPLICAS: MetricDefinition = MetricDefinition {
+    name: "preheat_allowed_replicas",
+    kind: MetricKind::Gauge,
+    help: "Replicas that the pool may hold of the GPUs that it shares with others; absent where it shares none.",
     labels: &["pool"],
 };
 pub(super) const ARRIVAL_RATE: MetricDefinition = MetricDefinition {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use preheat_api::journal::ViolationRecord;
 use preheat_api::status::{
-    ClockStatus, DecisionCount, DecisionNumbers, Direction, JournalFailure, ReplicaStatus,
+    ClockStatus, DecisionCount, DecisionNumbers, Direction, JournalFailure, QuotaStatus,
+    ReplicaStatus,
 };
 use preheat_core::{Instant, Reason, ReplicaId};
 
@@ -47,6 +48,7 @@ fn full(pool: &str) -> Status {
     let pool = PoolStatus {
         pool: pool.to_owned(),
         desired: 2,
+        quota: Some(QuotaStatus { replicas_allowed: 3, ..QuotaStatus::default() }),
         decision: Some(DecisionNumbers { utilization: Some(0.5), ..DecisionNumbers::default() }),
         violation: Some(ViolationRecord { id: "D4".to_owned(), seen: String::new() }),
         in_flight: Some(1),
@@ -132,6 +134,7 @@ fn values_and_labels_survive_the_text() {
         ("preheat_replicas", ("phase", "ready"), Some(1.0)),
         ("preheat_replicas", ("phase", "waking"), Some(0.0)),
         ("preheat_desired_replicas", ("", ""), Some(2.0)),
+        ("preheat_allowed_replicas", ("", ""), Some(3.0)),
         ("preheat_decisions_total", reason, Some(4.0)),
         ("preheat_signal_age_seconds", ("signal", "gateway"), Some(1e-7)),
         ("preheat_tick_age_seconds", ("", ""), Some(1.5)),
@@ -171,7 +174,7 @@ fn what_is_not_known_has_no_sample() {
     let pool = PoolStatus { pool: "chat".to_owned(), ..PoolStatus::default() };
     let status = Status { pools: vec![pool], ..Status::default() };
     let text = render(&status);
-    for absent in ["queue_depth", "arrival_rate", "gateway", "journal", "tick_age"] {
+    for absent in ["queue_depth", "allowed", "arrival_rate", "gateway", "journal", "tick_age"] {
         assert!(!text.contains(absent), "{absent} is in {text}");
     }
     assert!(text.contains("preheat_invariant_violations_total{pool=\"chat\"} 0\n"));

@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use preheat_api::config::{Launch, LocalConfig};
-use preheat_core::Memory;
+use preheat_core::{Claim, Memory};
 use preheat_gateway::{Gateway, GatewayConfig};
 use preheat_local::{LocalWorld, ShutdownMode, StateDir, WorldOptions};
 use preheat_runtime::admin::Admin;
 use preheat_runtime::clock::{Clock, TimeScale};
 use preheat_runtime::controller::Controller;
 use preheat_runtime::journal::{Journal, JournalOptions, JournalReader, restore};
+use preheat_runtime::quota_board::QuotaBoard;
 use preheat_runtime::routing::{PoolId, routing_channel};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -116,12 +117,14 @@ async fn up(config: LocalConfig, stop: impl Future<Output = ()>) -> anyhow::Resu
     let world = LocalWorld::start(&config, state, clock.clone(), routing, options).await;
     let world = Arc::new(world);
 
+    let quota = quota_board(&config).map(Arc::new);
     let (stopping, stopped) = watch::channel(false);
     let loops: Vec<PoolLoop> = controllers
         .into_iter()
         .zip(&config.pools)
         .filter_map(|(controller, pool)| {
-            PoolLoop::new(controller, pool.schedules.clone(), &journal, &world, &clock)
+            let schedules = pool.schedules.clone();
+            PoolLoop::new(controller, schedules, &journal, &world, quota.as_ref(), &clock)
         })
         .collect();
     let gateway = Gateway::new(gateway_config(&config, &clock), clock.clone(), routes);
@@ -190,6 +193,16 @@ fn gateway_config(config: &LocalConfig, clock: &Clock) -> GatewayConfig {
 async fn serve_gateway(gateway: Gateway, listener: TcpListener, stop: impl Future<Output = ()>) {
     let report = gateway.serve(listener, stop).await;
     tracing::info!(cut_off = report.connections_cut_off, "the gateway has stopped");
+}
+
+/// Where pools that share GPUs take turns.
+fn quota_board(config: &LocalConfig) -> Option<QuotaBoard> {
+    let claims = config.pools.iter().map(|pool| {
+        let (spec, gpus) = (pool.policy.spec(), pool.engine.gpus_per_replica);
+        let claim = Claim::new(spec, gpus, pool.quota.priority, pool.quota.worth);
+        (PoolId(pool.name.clone()), claim)
+    });
+    QuotaBoard::new(config.gpu_slots?, claims)
 }
 
 /// A controller for each pool, in their order, with the memory that the last process ended with.

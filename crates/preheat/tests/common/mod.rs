@@ -79,14 +79,35 @@ impl Stage {
     /// A configuration of one pool named `chat`: `pool` and `engine` are further keys of each, as
     /// they stand in braces.
     pub(crate) fn config(&self, time_scale: f64, pool: &str, engine: &str) -> String {
+        self.config_of(time_scale, "", &[("chat", MODEL, pool, engine)])
+    }
+
+    /// A configuration of several pools, each with a name, a model, and further keys of pool and
+    /// engine; `top` are further lines of the whole.
+    pub(crate) fn config_of(
+        &self,
+        time_scale: f64,
+        top: &str,
+        pools: &[(&str, &str, &str, &str)],
+    ) -> String {
         let (state, gateway, admin) = (self.state(), self.gateway(), self.admin());
-        let (first, last) = (self.first_port + 2, self.first_port + PORTS_EACH - 2);
         let state = state.display();
-        format!(
+        let mut text = format!(
             "stateDir: '{state}'\ntimeScale: {time_scale}\ngateway: {{listen: '{gateway}'}}\n\
-             admin: {{listen: '{admin}'}}\npools:\n- {{name: chat, modelName: {MODEL}, {pool},\n   \
-             engine: {{ports: {first}-{last}, {engine}}}}}\n"
-        )
+             admin: {{listen: '{admin}'}}\n{top}pools:\n"
+        );
+        // One port is the reservation's, two are preheat's own.
+        let ports_each = (PORTS_EACH - 3) / u16::try_from(pools.len()).expect("few pools");
+        let mut first = self.first_port + 2;
+        for (name, model, pool, engine) in pools {
+            let last = first + ports_each - 1;
+            text.push_str(&format!(
+                "- {{name: {name}, modelName: {model}, {pool},\n   \
+                 engine: {{ports: {first}-{last}, {engine}}}}}\n"
+            ));
+            first += ports_each;
+        }
+        text
     }
 
     /// preheat with these arguments, marked, in this test's folder.
@@ -156,9 +177,18 @@ impl Stage {
         serde_json::from_str(&answer.body).ok()
     }
 
-    /// Waits until the pool shows something.
+    /// Waits until the first pool shows something.
     pub(crate) async fn pool<T>(&self, what: &str, look: impl Fn(&PoolStatus) -> Option<T>) -> T {
-        let seen = async || self.status_now().await.and_then(|status| look(status.pools.first()?));
+        self.pools(what, |pools| look(pools.first()?)).await
+    }
+
+    /// Waits until the pools show something.
+    pub(crate) async fn pools<T>(
+        &self,
+        what: &str,
+        look: impl Fn(&[PoolStatus]) -> Option<T>,
+    ) -> T {
+        let seen = async || self.status_now().await.and_then(|status| look(&status.pools));
         eventually(what, seen).await
     }
 

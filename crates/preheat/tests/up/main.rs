@@ -15,4 +15,5 @@ mod killed;
 mod scaling;
 mod scheduled;
 mod serving;
+mod sharing;
 mod trouble;

@@ -8,6 +8,7 @@ use preheat_local::LocalWorld;
 use preheat_runtime::clock::Clock;
 use preheat_runtime::controller::Controller;
 use preheat_runtime::journal::Journal;
+use preheat_runtime::quota_board::QuotaBoard;
 use preheat_runtime::routing::PoolId;
 use preheat_runtime::traffic_meter::PoolMeter;
 use tokio::sync::watch;
@@ -32,6 +33,8 @@ pub(super) struct PoolLoop {
     world: Arc<LocalWorld>,
     meter: Arc<PoolMeter>,
     schedules: Schedules,
+    /// Where GPUs are shared with other pools; `None` where there are none to share.
+    quota: Option<Arc<QuotaBoard>>,
     clock: Clock,
 }
 
@@ -42,14 +45,16 @@ impl PoolLoop {
         schedules: Schedules,
         journal: &Journal,
         world: &Arc<LocalWorld>,
+        quota: Option<&Arc<QuotaBoard>>,
         clock: &Clock,
     ) -> Option<Self> {
         let pool = controller.pool().clone();
         let meter = world.meter(&pool)?;
         let controller = controller.with_journal(journal.clone());
         let controller = SharedController(Arc::new(Mutex::new(controller)));
-        let (world, clock) = (Arc::clone(world), clock.clone());
-        Some(Self { pool, controller, world, meter, schedules, clock })
+        let (world, quota) = (Arc::clone(world), quota.map(Arc::clone));
+        let clock = clock.clone();
+        Some(Self { pool, controller, world, meter, schedules, quota, clock })
     }
 
     pub(super) fn controller(&self) -> SharedController {
@@ -83,7 +88,10 @@ impl PoolLoop {
                 replicas_allowed: None,
                 scheduled: self.schedules.demand(now),
             };
-            let ticked = controller.tick(observation);
+            let ticked = match &self.quota {
+                Some(board) => board.tick(&mut controller, observation),
+                None => controller.tick(observation),
+            };
             self.tell(&ticked.plan, ticked.entry.body.explanation());
             ticked.plan
         };

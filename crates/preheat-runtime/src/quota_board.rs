@@ -1,0 +1,176 @@
+//! Where pools that share GPUs post what they claim, and are told what they may hold.
+//!
+//! Each turn shares all GPUs out anew, which for the pools of one process takes microseconds.
+//!
+//! **Invariant:** pools take turns. From being told until what it makes of that is posted, no other
+//! pool is told anything: a GPU is never promised twice.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use preheat_core::{Claim, Instant, Observation, QuotaMemory, allot, replicas_held};
+
+use crate::controller::{Controller, Ticked};
+use crate::routing::PoolId;
+
+/// The GPUs that pools share.
+#[derive(Debug)]
+pub struct QuotaBoard {
+    gpus: u32,
+    posted: Mutex<Posted>,
+}
+
+#[derive(Debug)]
+struct Posted {
+    claims: BTreeMap<String, Claim>,
+    memory: QuotaMemory,
+    /// The latest look at it: turns come a little out of order, time does not.
+    now: Instant,
+}
+
+impl QuotaBoard {
+    /// `None` unless at least two of these pools take GPUs: one alone shares with nobody.
+    pub fn new(gpus: u32, claims: impl IntoIterator<Item = (PoolId, Claim)>) -> Option<Self> {
+        let takes_gpus = |(_, claim): &(PoolId, Claim)| claim.gpus_per_replica > 0;
+        let claims = claims.into_iter().filter(takes_gpus).map(|(pool, claim)| (pool.0, claim));
+        let claims: BTreeMap<String, Claim> = claims.collect();
+        let posted = Posted { claims, memory: QuotaMemory::default(), now: Instant::ORIGIN };
+        let shared = posted.claims.len() > 1;
+        shared.then(|| Self { gpus, posted: Mutex::new(posted) })
+    }
+
+    /// Lets a pool decide one tick within what it may hold. A pool that shares no GPUs decides as it
+    /// would without.
+    pub fn tick(&self, controller: &mut Controller, mut observation: Observation) -> Ticked {
+        // A turn that panicked leaves the claims of the turns before: still sound.
+        let mut posted = self.posted.lock().unwrap_or_else(PoisonError::into_inner);
+        let Posted { claims, memory, now } = &mut *posted;
+        let pool = controller.pool().0.clone();
+        if let Some(claim) = claims.get_mut(&pool) {
+            claim.held = replicas_held(&observation.replicas, &[]);
+            *now = observation.now.max(*now);
+            let mut allotment = allot(self.gpus, claims, memory, *now);
+            *memory = allotment.memory;
+            observation.replicas_allowed = allotment.allowances.remove(&pool);
+        }
+        let ticked = controller.tick(observation);
+        let body = &ticked.entry.body;
+        if let (Some(claim), Some(observation)) = (claims.get_mut(&pool), body.observation()) {
+            claim.held = replicas_held(&observation.replicas, &ticked.plan.actions);
+            if let Some(explanation) = body.explanation() {
+                claim.decided(controller.policy().spec(), explanation);
+            }
+        }
+        ticked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use preheat_core::{
+        GatewayObservation, GpuWorth, Memory, Policy, PolicySpec, ReplicaCount, ReplicaId,
+        ReplicaObservation, ReplicaPhase, Sample,
+    };
+
+    use super::*;
+
+    fn policy(min: u32) -> Policy {
+        let spec = PolicySpec { replicas_min: ReplicaCount(min), ..PolicySpec::default() };
+        spec.validate().unwrap()
+    }
+
+    fn claim(gpus: u32, priority: i32) -> Claim {
+        Claim::new(policy(1).spec(), gpus, priority, GpuWorth::saturating(1.0))
+    }
+
+    fn id(pool: &str) -> PoolId {
+        PoolId(pool.to_owned())
+    }
+
+    /// So many ready replicas, all slots of each in use.
+    fn observation(controller: &Controller, secs: u64, ready: u64) -> Observation {
+        let now = Instant::ORIGIN.saturating_add(Duration::from_secs(secs));
+        let replica = |replica| ReplicaObservation {
+            id: ReplicaId(replica),
+            phase: ReplicaPhase::Ready,
+            phase_since: Instant::ORIGIN,
+            start_ordered_at: Instant::ORIGIN,
+            restarts: 0,
+            in_flight: Some(Sample::new(8, now)),
+            queue_depth: Some(Sample::new(0, now)),
+            kv_utilization: None,
+            max_num_seqs: None,
+            kv_capacity_tokens: None,
+            counters: None,
+            ttft: None,
+            itl: None,
+            outstanding: Some(Sample::new(8, now)),
+        };
+        let gateway = GatewayObservation {
+            observed_at: now,
+            over: Duration::from_secs(2),
+            arrivals: ready,
+            completions: ready,
+            failures: 0,
+            rejections: 0,
+            held: 0,
+            held_oldest: None,
+            ttft: None,
+            itl: None,
+            engine_time: None,
+        };
+        Observation {
+            tick: controller.next_tick(),
+            now,
+            replicas: (0..ready).map(replica).collect(),
+            gateway: Some(gateway),
+            replicas_placeable: Some(9),
+            replicas_allowed: None,
+            scheduled: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn one_pool_alone_shares_nothing() {
+        let alone = [(id("chat"), claim(1, 0)), (id("cpu"), claim(0, 0))];
+        assert!(QuotaBoard::new(4, alone).is_none());
+    }
+
+    /// Both would grow at every turn, and there are placeable GPUs, as on a board whose pools look at
+    /// the same time.
+    #[test]
+    fn no_gpu_is_promised_twice_and_each_turn_is_recorded() {
+        let claims =
+            [(id("batch"), claim(1, 0)), (id("chat"), claim(1, 1)), (id("cpu"), claim(0, 0))];
+        let board = QuotaBoard::new(5, claims).unwrap();
+        let mut held = [("batch", 2), ("chat", 1)];
+        let mut controllers =
+            held.map(|(pool, _)| Controller::new(id(pool), 1, policy(1), Memory::default()));
+        for turn in 0..60 {
+            let which = usize::try_from(turn % 2).unwrap();
+            let controller = &mut controllers[which];
+            let (pool, ready) = held[which];
+            let seen = observation(controller, 1000 + turn, ready);
+            let ticked = board.tick(controller, seen);
+            let allowed =
+                ticked.entry.body.observation().unwrap().replicas_allowed.clone().unwrap();
+            assert!(
+                u64::from(allowed.replicas.0) >= ready,
+                "{pool} keeps what it has: {allowed:?}"
+            );
+            let after = replicas_held(
+                &ticked.entry.body.observation().unwrap().replicas,
+                &ticked.plan.actions,
+            );
+            held[which].1 = u64::from(after.0);
+            assert!(held[0].1 + held[1].1 <= 5, "{held:?}");
+        }
+        assert_eq!(held[0].1 + held[1].1, 5, "all are in use: {held:?}");
+        let mut cpu = Controller::new(id("cpu"), 0, policy(1), Memory::default());
+        let seen = observation(&cpu, 2000, 1);
+        let ticked = board.tick(&mut cpu, seen);
+        assert_eq!(ticked.entry.body.observation().unwrap().replicas_allowed, None);
+    }
+}
