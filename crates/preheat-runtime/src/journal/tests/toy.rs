@@ -31,7 +31,7 @@ pub(crate) fn policy(change: impl FnOnce(&mut PolicySpec)) -> Policy {
         standby: Some(Standby {
             price: Probability::saturating(0.25),
             wake_prior: Duration::from_secs(5),
-            replicas: None,
+            replicas: Some(ReplicaCount(1)),
         }),
         ..PolicySpec::default()
     };
