@@ -43,7 +43,7 @@ pub use memory::{
     ReplicaMemory, StartMemory, TargetAt, WorkTotals,
 };
 pub use observation::{
-    Allowance, Counters, GatewayObservation, LatencyWindow, Observation, ReplicaId,
+    Allowance, Counters, GatewayObservation, LatencyMean, LatencyWindow, Observation, ReplicaId,
     ReplicaObservation, ReplicaPhase, Rung, Sample, ScheduledDemand, TickId,
 };
 pub use part::Part;
