@@ -31,6 +31,7 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     let mut memory = memory.clone();
 
     cold_start::remember(&mut memory, observation);
+    capacity::remember(spec, &mut memory, observation);
     let source = demand::remember(spec, &mut memory, observation);
 
     let demand = demand::estimate(spec, &mut memory, observation, source);

@@ -292,6 +292,20 @@ pub struct CapacityExplanation {
     pub max_num_seqs: Option<Concurrency>,
     /// KV tokens ÷ mean tokens per request, where known.
     pub kv_bound: Option<Concurrency>,
+    /// Most requests in flight at which the objective on TPOT is met, where there is one and enough
+    /// was seen.
+    pub tpot_bound: Option<Concurrency>,
+    /// How ITL grows with requests in flight, where enough was seen.
+    pub itl: Option<ItlExplanation>,
+}
+
+/// Inter-token latency with n requests in flight: `base + n · per_request`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItlExplanation {
+    /// What a step takes whoever is in the batch.
+    pub base: Duration,
+    /// What each request adds.
+    pub per_request: Duration,
 }
 
 /// Which limit makes the concurrency cap.
@@ -304,6 +318,8 @@ pub enum CapacityBound {
     Configured,
     /// KV memory.
     KvMemory,
+    /// The objective on TPOT.
+    Tpot,
     /// Nothing was known: a cautious default.
     Default,
 }

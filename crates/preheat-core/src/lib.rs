@@ -31,12 +31,14 @@ mod memory;
 
 pub mod invariants;
 
+pub use capacity::{CapacityMemory, ItlFit, TpotCap};
 pub use cold_start::{EndedStart, START_PHASES, StartFollower, Survival, WAKE_PRIOR};
 pub use decide::decide;
 pub use decision::{
     Action, ArrivalSource, BacklogExplanation, CapacityBound, CapacityExplanation,
-    ColdStartExplanation, Decision, DemandExplanation, Explanation, PhaseExplanation, Plan, Reason,
-    RehearsalExplanation, StandbyExplanation, StopReason, SupplyExplanation,
+    ColdStartExplanation, Decision, DemandExplanation, Explanation, ItlExplanation,
+    PhaseExplanation, Plan, Reason, RehearsalExplanation, StandbyExplanation, StopReason,
+    SupplyExplanation,
 };
 pub use memory::{
     ArrivalBin, ColdStartSample, DemandKnown, LastTick, LoadSample, Memory, PhaseTimes, RemovalAt,

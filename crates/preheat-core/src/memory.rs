@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::capacity::CapacityMemory;
 use crate::observation::{ReplicaId, ReplicaPhase, TickId};
 use crate::rehearsal::Rehearsal;
 use crate::units::{Erlangs, Instant, RequestRate};
@@ -30,6 +31,8 @@ pub struct Memory {
     pub loads: VecDeque<LoadSample>,
     /// The demand when somebody could last tell.
     pub demand: Option<DemandKnown>,
+    /// What has been learned of a replica's capacity.
+    pub capacity: CapacityMemory,
     /// Every rule's record on this pool's traffic, for how many should be ready.
     pub rehearsal: Rehearsal,
     /// The same for how many there should be in all, where some may sleep.
