@@ -380,4 +380,17 @@ pub struct SupplyExplanation {
     pub residuals: Vec<Duration>,
     /// In flight ÷ (ready × concurrency cap), where every ready replica's is known.
     pub utilization: Option<Utilization>,
+    /// Replicas that are slower than their pool.
+    pub slow: Vec<SlowReplica>,
+    /// What ready and starting ones count for together, in whole replicas.
+    pub capacity: f64,
+}
+
+/// A replica that is slower than its pool with as many requests in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SlowReplica {
+    /// Which.
+    pub replica: ReplicaId,
+    /// What it counts for, a whole one as 1.
+    pub capacity: Utilization,
 }

@@ -20,6 +20,7 @@ mod backlog;
 mod capacity;
 mod cold_start;
 mod demand;
+mod fleet;
 mod ladder;
 mod plan;
 mod quota;
@@ -31,14 +32,14 @@ mod memory;
 
 pub mod invariants;
 
-pub use capacity::{CapacityMemory, ItlFit, TpotCap};
+pub use capacity::{CapacityMemory, ItlFit, Pace, TpotCap};
 pub use cold_start::{EndedStart, START_PHASES, StartFollower, Survival, WAKE_PRIOR};
 pub use decide::decide;
 pub use decision::{
     Action, ArrivalSource, BacklogExplanation, CapacityBound, CapacityExplanation,
     ColdStartExplanation, Decision, DemandExplanation, Explanation, ItlExplanation,
-    PhaseExplanation, Plan, Reason, RehearsalExplanation, StandbyExplanation, StopReason,
-    SupplyExplanation,
+    PhaseExplanation, Plan, Reason, RehearsalExplanation, SlowReplica, StandbyExplanation,
+    StopReason, SupplyExplanation,
 };
 pub use memory::{
     ArrivalBin, ColdStartSample, DemandKnown, LastTick, LoadSample, Memory, PhaseTimes, RemovalAt,

@@ -116,9 +116,20 @@ impl ItlFit {
         let base_s = (self.itl_mean_s - per_request_s * self.in_flight_mean).max(0.0);
         Some(Line { base_s, per_request_s })
     }
+
+    /// ITL of a whole replica with so many in flight; the mean of all where no line is believed.
+    pub(crate) fn expected(&self, in_flight: f64) -> Option<f64> {
+        let itl_s = self.line().map_or(self.itl_mean_s, |line| line.at(in_flight));
+        (self.seconds >= SECONDS_MIN && itl_s > 0.0).then_some(itl_s)
+    }
 }
 
 impl Line {
+    /// ITL with so many in flight, in seconds.
+    pub(crate) fn at(&self, in_flight: f64) -> f64 {
+        self.base_s + self.per_request_s * in_flight
+    }
+
     /// Requests in flight at which the ITL is just `threshold`; without a limit where it does not
     /// depend on them.
     ///

@@ -1,16 +1,19 @@
 //! Capacity: how many requests one replica can have in its batch.
 
 mod itl;
+mod neighbours;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use itl::ItlFit;
+pub(crate) use neighbours::Capacities;
+pub use neighbours::Pace;
 
 use crate::decision::{CapacityBound, CapacityExplanation, ItlExplanation};
 use crate::memory::Memory;
-use crate::observation::Observation;
+use crate::observation::{Observation, ReplicaObservation};
 use crate::policy::PolicySpec;
 use crate::units::Concurrency;
 
@@ -43,19 +46,43 @@ pub struct TpotCap {
     pub slots: Concurrency,
 }
 
-/// Learns from what ready replicas measured since the tick before. It must come before
-/// [`crate::demand`] uses the counters up.
-pub(crate) fn remember(spec: &PolicySpec, memory: &mut Memory, observation: &Observation) {
-    let since = memory.last.map_or(Duration::ZERO, |last| observation.now.since(last.at));
+/// Learns from what ready replicas measured since the tick before, and says what each replica counts
+/// for. It must come before [`crate::demand`] uses the counters up.
+pub(crate) fn remember(
+    spec: &PolicySpec,
+    memory: &mut Memory,
+    observation: &Observation,
+) -> Capacities {
+    let capacities = neighbours::learn(memory, observation);
     let capacity = &mut memory.capacity;
-    capacity.itl.fade(since);
-    // Memory has an entry for each replica that exists, and both are sorted by id.
-    for (entry, replica) in memory.replicas.values().zip(&observation.replicas) {
-        if let Some(pair) = itl::pair(entry, replica) {
-            capacity.itl.add(pair);
-        }
-    }
     capacity.tpot_cap = spec.slo_tpot.and_then(|threshold| capacity.tpot_cap(threshold));
+    capacities
+}
+
+/// What a slot in use is worth in each replica, in slots of a whole replica that is just full.
+///
+/// A slow replica gets less done in a slot. So does a fuller one, whose tokens come further apart:
+/// where a cap keeps an objective on TPOT, replicas may hold far more than it when it is first found,
+/// and would need far fewer slots once they hold no more. With 20 ms + 0.5 ms each and a cap of 20, a
+/// slot among 60 is worth (20 + 10) ÷ (20 + 30) = 0.6.
+pub(crate) fn slot_worths(
+    spec: &PolicySpec,
+    memory: &Memory,
+    observation: &Observation,
+    capacities: &Capacities,
+) -> Vec<f64> {
+    let line = memory.capacity.itl.line().filter(|_| memory.capacity.tpot_cap.is_some());
+    let Some(line) = line else { return capacities.each.clone() };
+    let capacity = estimate(spec, memory, observation);
+    if capacity.bound_by != CapacityBound::Tpot {
+        return capacities.each.clone();
+    }
+    let full_s = line.at(f64::from(capacity.concurrency_cap.get()));
+    let worth = |(replica, each): (&ReplicaObservation, &f64)| {
+        let in_flight = replica.in_flight.map_or(1, |sample| sample.value.max(1));
+        each * full_s / line.at(f64::from(in_flight)).max(1e-9)
+    };
+    observation.replicas.iter().zip(&capacities.each).map(worth).collect()
 }
 
 impl CapacityMemory {
