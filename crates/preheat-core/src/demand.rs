@@ -117,10 +117,11 @@ fn remember_engines(
     let mut arrivals: i64 = 0;
     let mut all_known = true;
     let mut any = false;
-    let replicas = observation.replicas.iter().zip(slot_worths);
-    for (replica, worth) in replicas.filter(|(replica, _)| serves(replica)) {
+    // Memory has an entry for each replica that exists, and both are sorted by id.
+    let entries = memory.replicas.values_mut().zip(slot_worths);
+    let replicas = observation.replicas.iter().zip(entries);
+    for (replica, (entry, worth)) in replicas.filter(|(replica, _)| serves(replica)) {
         let inside = replica.requests_inside(observation.now, spec.staleness_max);
-        let Some(entry) = memory.replicas.get_mut(&replica.id) else { continue };
         let counters = replica.counters.filter(|c| entry.counters_at < Some(c.observed_at));
         if let Some(sample) = counters {
             entry.counters_at = Some(sample.observed_at);

@@ -233,3 +233,63 @@ pub(crate) fn count(len: usize) -> u32 {
 fn floor(replicas: f64) -> u32 {
     replicas.floor().clamp(0.0, 1e6) as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ready replicas by requests inside and capacity, and so many starts.
+    fn fleet(ready: &[(u32, f64)], starting: u64, unseen_capacity: f64) -> Fleet {
+        let ready = (0..).zip(ready).map(|(id, &(inside, capacity))| ReadyReplica {
+            id: ReplicaId(id),
+            inside: Some(inside),
+            capacity,
+        });
+        let ready: Vec<ReadyReplica> = ready.collect();
+        Fleet {
+            ready_capacity: ready.iter().map(|replica| replica.capacity).sum(),
+            ready,
+            starting: (100..100 + starting).map(|id| (Duration::ZERO, ReplicaId(id))).collect(),
+            overdue: Vec::new(),
+            draining: Vec::new(),
+            standby: Vec::new(),
+            blind: Vec::new(),
+            draining_capacity: 0.0,
+            unseen_capacity,
+        }
+    }
+
+    #[track_caller]
+    fn check(fleet: &Fleet, whole: u32, ready: u32, in_all: u32) {
+        assert_eq!(
+            (fleet.ready_for(whole, Duration::MAX), fleet.in_all_for(whole)),
+            (ready, in_all)
+        );
+    }
+
+    #[test]
+    fn where_nobody_is_slow_needs_are_heads() {
+        let fleet = fleet(&[(3, 1.0), (0, 1.0)], 1, 1.0);
+        (0..6).for_each(|whole| check(&fleet, whole, whole, whole));
+    }
+
+    #[test]
+    fn slow_ones_take_more_heads() {
+        // Three whole ones and two at half speed do the work of four.
+        let five = [(4, 1.0), (4, 1.0), (4, 0.5), (4, 1.0), (4, 0.5)];
+        let fleet = |starting| fleet(&five, starting, 0.8);
+        check(&fleet(0), 4, 5, 5);
+        // What is new counts for the mean: two more do 1.6.
+        check(&fleet(0), 5, 7, 7);
+        // Both slow ones may go for one whole.
+        check(&fleet(0), 3, 3, 4);
+        check(&fleet(2), 5, 7, 7);
+    }
+
+    #[test]
+    fn nobody_goes_whose_work_is_needed() {
+        // The emptiest is whole: without it too little is left. Without the slow one just enough.
+        check(&fleet(&[(1, 1.0), (2, 1.0), (2, 0.5)], 0, 0.8), 2, 3, 3);
+        check(&fleet(&[(2, 1.0), (2, 1.0), (1, 0.5)], 0, 0.8), 2, 2, 3);
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use preheat_core::{
     Action, ArrivalSource, CapacityBound, Explanation, Instant, Observation, Plan, Reason,
-    RehearsalExplanation, ReplicaId, ScheduledDemand, StopReason,
+    RehearsalExplanation, ReplicaId, ScheduledDemand, StopReason, SupplyExplanation,
 };
 
 use crate::moments;
@@ -403,7 +403,27 @@ fn warnings(explanation: &Explanation) -> Vec<String> {
         let overdue = ids(&explanation.replicas_overdue);
         lines.push(format!("Overdue: {overdue} should have been ready long ago; not counted on."));
     }
+    lines.extend(slow(&explanation.supply));
     lines
+}
+
+fn slow(supply: &SupplyExplanation) -> Option<String> {
+    let shown: Vec<String> = supply
+        .slow
+        .iter()
+        .take(IDS_SHOWN)
+        .map(|slow| format!("{} ({:.2})", slow.replica, slow.capacity.get()))
+        .collect();
+    let rest = supply.slow.len().saturating_sub(IDS_SHOWN);
+    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    (!shown.is_empty()).then(|| {
+        format!(
+            "Slow: {}{more} do so much of a whole replica's work; what is ready or on the way counts \
+             as {:.1} whole ones.",
+            shown.join(", "),
+            supply.capacity
+        )
+    })
 }
 
 /// Replicas named before "and 3 more".

@@ -18,13 +18,13 @@ use crate::observation::{Observation, ReplicaPhase};
 /// What was seen of a replica fades to half in this time.
 const HALF_LIFE: Duration = Duration::from_secs(300);
 /// Nothing is believed of a replica before it was looked at for so many seconds.
-const SECONDS_MIN: f64 = 120.0;
+const SECONDS_MIN: f64 = 180.0;
 /// Its pool is as fast as the quickest in so many: half of it may be slow, and one alone is not.
 const ONE_IN: usize = 4;
 /// It is slow below this capacity …
-const SLOW_BELOW: f64 = 0.85;
+const SLOW_BELOW: f64 = 0.8;
 /// … and whole again above this one. What prompts do to a batch is within a few hundredths.
-const WHOLE_ABOVE: f64 = 0.93;
+const WHOLE_ABOVE: f64 = 0.9;
 /// What a slow one counts for moves when it is off by more than this, so that plans do not flap.
 const TOLERANCE: f64 = 0.1;
 /// A replica that answers at all is not believed to be worth less.

@@ -94,12 +94,15 @@ struct Pool {
     tick: u64,
     /// When its replicas became ready.
     ready_since: Instant,
+    capacities: Capacities,
 }
 
 impl Pool {
     fn new(slo_tpot: Option<Duration>) -> Self {
         let spec = PolicySpec { slo_tpot, ..PolicySpec::default() };
-        Self { spec, memory: Memory::default(), tick: 0, ready_since: Instant::ORIGIN }
+        let capacities = Capacities { each: Vec::new(), unseen: 1.0 };
+        let (memory, ready_since) = (Memory::default(), Instant::ORIGIN);
+        Self { spec, memory, tick: 0, ready_since, capacities }
     }
 
     /// One tick; each replica by its requests in flight.
@@ -121,7 +124,7 @@ impl Pool {
         for replica in &observation.replicas {
             self.memory.replicas.entry(replica.id).or_default();
         }
-        remember(&self.spec, &mut self.memory, &observation);
+        self.capacities = remember(&self.spec, &mut self.memory, &observation);
         for replica in &observation.replicas {
             let entry: &mut ReplicaMemory = self.memory.replicas.entry(replica.id).or_default();
             entry.in_flight = replica.in_flight.map(|sample| sample.value);
@@ -193,4 +196,80 @@ fn the_cap_does_not_flap_and_never_ends_below_one() {
     // The mix turns heavy for good: no request alone is that fast.
     pool.run(7_200, |_, in_flight| 0.040 + 0.001 * in_flight);
     assert_eq!(pool.cap(), Some(1));
+}
+
+/// What each replica counts for after so long, with so many in flight in each.
+fn capacities(in_flight: &[u32], secs: u64, itl_s: impl Fn(usize, f64) -> f64) -> Vec<f64> {
+    let mut pool = Pool::new(None);
+    (0..secs / 2).for_each(|_| pool.step(in_flight, &itl_s));
+    pool.capacities.each
+}
+
+#[test]
+fn a_slow_replica_counts_for_what_it_does() {
+    let slow = |slow: &'static [usize], factor: f64| {
+        move |replica, in_flight| {
+            line(replica, in_flight) * if slow.contains(&replica) { factor } else { 1.0 }
+        }
+    };
+    #[track_caller]
+    fn check(got: &[f64], expected: &[f64]) {
+        let near = got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.02);
+        assert!(near && got.len() == expected.len(), "{got:?}");
+    }
+    check(&capacities(&[8; 5], 1_200, slow(&[3], 2.0)), &[1.0, 1.0, 1.0, 0.5, 1.0]);
+    // One of two, and more than half.
+    check(&capacities(&[8; 2], 1_200, slow(&[0], 1.5)), &[0.667, 1.0]);
+    check(&capacities(&[8; 5], 1_200, slow(&[0, 2, 4], 1.5)), &[0.667, 1.0, 0.667, 1.0, 0.667]);
+    // A tenth is nothing, and nobody is slower than himself.
+    check(&capacities(&[8; 5], 1_200, slow(&[3], 1.1)), &[1.0; 5]);
+    check(&capacities(&[8; 1], 1_200, slow(&[0], 3.0)), &[1.0]);
+    // A broken one still counts for something.
+    check(&capacities(&[8; 5], 1_200, slow(&[3], 50.0)), &[1.0, 1.0, 1.0, 0.1, 1.0]);
+    // Nothing is said after a minute of settling in and one of looking.
+    check(&capacities(&[8; 5], 120, slow(&[3], 2.0)), &[1.0; 5]);
+}
+
+/// A router that goes round and round fills the slow one up: more in flight is slower by itself.
+#[test]
+fn slowness_is_told_at_equal_requests_in_flight() {
+    let mut pool = Pool::new(None);
+    for tick in 0..1_800 {
+        let low = 2 + (tick / 30 % 10) as u32;
+        pool.step(&[low, low, low, 3 * low], |_, in_flight| 0.010 + 0.002 * in_flight);
+    }
+    assert_eq!(pool.capacities.each, [1.0; 4]);
+}
+
+#[test]
+fn what_was_slow_is_whole_again_when_its_neighbour_has_gone() {
+    let mut pool = Pool::new(None);
+    let step = |pool: &mut Pool, factor: f64| {
+        pool.step(&[8; 4], |replica, _| if replica == 2 { 0.020 * factor } else { 0.020 });
+    };
+    (0..300).for_each(|_| step(&mut pool, 1.5));
+    assert!(pool.capacities.each[2] < 0.7);
+    assert!((pool.capacities.unseen - 0.917).abs() < 0.01, "{}", pool.capacities.unseen);
+    (0..1_200).for_each(|_| step(&mut pool, 1.0));
+    assert_eq!(pool.capacities, Capacities { each: vec![1.0; 4], unseen: 1.0 });
+}
+
+/// 19.8 ms + 0.5 ms each, and at most 30 ms: a cap of 20 slots. Among 60, a slot gets done
+/// (19.8 + 10) ÷ (19.8 + 30) of what it does then.
+#[test]
+fn a_slot_is_worth_less_in_a_fuller_replica_where_tpot_sets_the_cap() {
+    let worths = |slo_tpot| {
+        let mut pool = Pool::new(slo_tpot);
+        pool.run(600, line);
+        let full = |id, in_flight| ReplicaObservation {
+            max_num_seqs: Concurrency::new(256),
+            in_flight: Some(Sample::new(in_flight, at(600))),
+            ..replica(id)
+        };
+        let observation = observation(300, vec![full(0, 60), full(1, 20)]);
+        slot_worths(&pool.spec, &pool.memory, &observation, &pool.capacities)
+    };
+    assert_eq!(worths(None), [1.0, 1.0]);
+    let [fuller, full] = worths(Some(TPOT))[..] else { panic!("two replicas") };
+    assert!((fuller - 29.8 / 49.8).abs() < 1e-3 && (full - 1.0).abs() < 1e-6, "{fuller} {full}");
 }
