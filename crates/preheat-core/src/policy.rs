@@ -160,6 +160,12 @@ impl Policy {
     pub const fn spec(&self) -> &PolicySpec {
         &self.0
     }
+
+    /// The same, without a part of the policy.
+    #[must_use]
+    pub fn without(self, part: Option<Part>) -> Self {
+        Self(PolicySpec { without: part, ..self.0 })
+    }
 }
 
 impl TryFrom<PolicySpec> for Policy {

@@ -53,7 +53,7 @@ pub(crate) fn remember(
     memory: &mut Memory,
     observation: &Observation,
 ) -> Capacities {
-    let capacities = neighbours::learn(memory, observation);
+    let capacities = neighbours::learn(memory, observation, spec.without);
     let capacity = &mut memory.capacity;
     capacity.tpot_cap = spec.slo_tpot.and_then(|threshold| capacity.tpot_cap(threshold));
     capacities

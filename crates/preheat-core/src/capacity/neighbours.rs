@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::itl::{ItlFit, pair};
+use super::itl::{ItlFit, Pair, pair};
 use crate::memory::{Memory, ReplicaMemory};
-use crate::observation::{Observation, ReplicaPhase};
+use crate::observation::{Observation, ReplicaObservation, ReplicaPhase};
+use crate::part::Part;
 
 /// What was seen of a replica fades to half in this time.
 const HALF_LIFE: Duration = Duration::from_secs(300);
@@ -85,7 +86,11 @@ impl Pace {
 
 /// Learns from what ready replicas measured since the tick before: the line of whole ones, and who
 /// is slower than that.
-pub(super) fn learn(memory: &mut Memory, observation: &Observation) -> Capacities {
+pub(super) fn learn(
+    memory: &mut Memory,
+    observation: &Observation,
+    without: Option<Part>,
+) -> Capacities {
     let since = memory.last.map_or(Duration::ZERO, |last| observation.now.since(last.at));
     let keep = libm::exp2(-since.as_secs_f64() / HALF_LIFE.as_secs_f64());
     let line = &mut memory.capacity.itl;
@@ -101,7 +106,8 @@ pub(super) fn learn(memory: &mut Memory, observation: &Observation) -> Capacitie
         }
         entry.pace.seconds *= keep;
         look(line, entry, replica);
-        if replica.phase == ReplicaPhase::Ready && entry.pace.is_known() {
+        let counts = replica.phase == ReplicaPhase::Ready && entry.pace.is_known();
+        if counts && without != Some(Part::Neighbours) {
             known.push(entry.pace.slowness);
         }
     }
@@ -109,17 +115,13 @@ pub(super) fn learn(memory: &mut Memory, observation: &Observation) -> Capacitie
 }
 
 /// Compares a replica with the line, and the line with it.
-fn look(
-    line: &mut ItlFit,
-    entry: &mut ReplicaMemory,
-    replica: &crate::observation::ReplicaObservation,
-) {
+fn look(line: &mut ItlFit, entry: &mut ReplicaMemory, replica: &ReplicaObservation) {
     let Some(pair) = pair(entry, replica) else { return };
     if let Some(expected_s) = line.expected(pair.in_flight) {
         entry.pace.add(pair.itl_s / expected_s, pair.secs);
     }
     let itl_s = pair.itl_s * entry.pace.capacity();
-    line.add(super::itl::Pair { itl_s, ..pair });
+    line.add(Pair { itl_s, ..pair });
 }
 
 fn settle(memory: &mut Memory, known: &mut [f64]) -> Capacities {
