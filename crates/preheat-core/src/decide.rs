@@ -59,7 +59,9 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     let desired = ReplicaCount(limited.desired);
     let next_tick_at = now.saturating_add(spec.tick_interval);
     let supply = fleet.explain(&memory, observation, &capacity);
-    let standby = ladder.explain(&memory, in_all, need.in_all);
+    let standby = ladder.explain(&memory, in_all, fleet.in_all_for(need.in_all));
+    let in_heads = |whole| ReplicaCount(fleet.ready_for(whole, ladder.counted_within()));
+    let (target, target_stabilized) = (in_heads(need.target), in_heads(targets.ready));
     Decision {
         plan: Plan { desired, actions: steps.actions, next_tick_at },
         memory,
@@ -75,9 +77,9 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
             needed_for_load: ReplicaCount(need.for_load),
             needed_for_backlog: ReplicaCount(need.for_backlog),
             needed_for_schedule: ReplicaCount(need.for_schedule),
-            target: ReplicaCount(need.target),
+            target,
             allowance: observation.replicas_allowed.clone(),
-            target_stabilized: ReplicaCount(targets.ready),
+            target_stabilized,
             replicas_blind: fleet.blind,
             replicas_overdue: fleet.overdue,
         },

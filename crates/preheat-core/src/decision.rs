@@ -189,13 +189,14 @@ pub struct Explanation {
     pub backlog: BacklogExplanation,
     /// What exists.
     pub supply: SupplyExplanation,
-    /// Replicas needed for the slots that the rule holds.
+    /// Whole replicas needed for the slots that the rule holds.
     pub needed_for_load: ReplicaCount,
-    /// Replicas needed on top, to drain the backlog in time.
+    /// Whole replicas needed on top, to drain the backlog in time.
     pub needed_for_backlog: ReplicaCount,
     /// Replicas that are scheduled to be ready by the end of a lead time.
     pub needed_for_schedule: ReplicaCount,
-    /// Computed before limits: the larger of load and backlog together and the schedule.
+    /// Computed before limits: the larger of load and backlog together and the schedule, in replicas
+    /// of which some may be slow.
     pub target: ReplicaCount,
     /// What the pool may hold of GPUs that it shares with others, as its world said.
     pub allowance: Option<Allowance>,

@@ -384,8 +384,12 @@ fn target(explanation: &Explanation) -> String {
         0 => String::new(),
         scheduled => format!(", and {scheduled} for the schedule, whichever is more"),
     };
+    let slow = match explanation.supply.slow.len() {
+        0 => "",
+        _ => ", with slow ones among them",
+    };
     format!(
-        "Target: {} for the load + {} for the backlog{scheduled} = {}; the stabilization window's \
+        "Target: {} for the load + {} for the backlog{scheduled} = {}{slow}; the stabilization window's \
          largest is {}.",
         explanation.needed_for_load,
         explanation.needed_for_backlog,
