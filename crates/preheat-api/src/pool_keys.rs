@@ -23,6 +23,8 @@ pub struct PoolKeys {
     pub max_starts: Option<u32>,
     /// `slo.ttft`.
     pub slo_ttft: Option<Duration>,
+    /// `slo.tpot`.
+    pub slo_tpot: Option<Duration>,
     /// `slo.quantile`.
     pub slo_quantile: Option<f64>,
     /// `maxConcurrency`.
@@ -92,6 +94,7 @@ impl PoolKeys {
             *target = given.unwrap_or(*target);
         };
         time(&mut spec.slo.threshold, self.slo_ttft);
+        spec.slo_tpot = self.slo_tpot;
         time(&mut spec.service_time_prior, self.service_time);
         time(&mut spec.drain_timeout, self.drain_timeout);
         time(&mut spec.backlog_drain_time, self.backlog_drain_time);
@@ -153,7 +156,7 @@ fn out(key: &str, value: impl ToString, allowed: &str) -> KeyError {
 }
 
 /// The policy's field names and the keys.
-const KEYS: [(&str, &str); 17] = [
+const KEYS: [(&str, &str); 18] = [
     ("replicas_min", "minReplicas"),
     ("replicas_max", "maxReplicas"),
     ("standby.replicas", "standby.replicas"),
@@ -163,6 +166,7 @@ const KEYS: [(&str, &str); 17] = [
     ("scale_down_window", "behavior.scaleDown.stabilizationWindow"),
     ("slo.quantile", "slo.quantile"),
     ("slo.threshold", "slo.ttft"),
+    ("slo_tpot", "slo.tpot"),
     ("cold_start_prior.p50", "coldStart.p50"),
     ("cold_start_prior.p90", "coldStart.p90"),
     ("service_time_prior", "serviceTime"),

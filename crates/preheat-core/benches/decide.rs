@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use preheat_core::{
-    Concurrency, Counters, GatewayObservation, Instant, Memory, Observation, PolicySpec,
-    ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Sample, TickId, decide,
+    Concurrency, Counters, GatewayObservation, Instant, LatencyMean, Memory, Observation,
+    PolicySpec, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Sample, TickId, decide,
 };
 
 fn observation(tick: u64, replicas: u64) -> Observation {
@@ -18,6 +18,8 @@ fn observation(tick: u64, replicas: u64) -> Observation {
         generation_tokens: 2_500,
         preemptions: 0,
     };
+    let itl =
+        LatencyMean { over: Duration::from_secs(2), count: 2_400, mean: Duration::from_millis(30) };
     let replica = |id| ReplicaObservation {
         id: ReplicaId(id),
         phase: ReplicaPhase::Ready,
@@ -31,7 +33,7 @@ fn observation(tick: u64, replicas: u64) -> Observation {
         kv_capacity_tokens: Some(148_398),
         counters: Some(Sample::new(counters, now)),
         ttft: None,
-        itl: None,
+        itl: Some(Sample::new(itl, now)),
         outstanding: Some(Sample::new(40, now)),
     };
     let gateway = GatewayObservation {

@@ -17,7 +17,10 @@ pub(crate) struct Projection<'a> {
     pub(crate) arrival_rate: f64,
     pub(crate) service_time: Duration,
     pub(crate) concurrency_cap: Concurrency,
-    pub(crate) ready: u32,
+    /// What ready replicas count for.
+    pub(crate) ready: f64,
+    /// What each that becomes ready does.
+    pub(crate) each: f64,
     /// Time to ready of each credited start, soonest first.
     pub(crate) residuals: &'a [Duration],
     pub(crate) lead_time: Duration,
@@ -42,10 +45,12 @@ pub(crate) fn project(requests: u32, projection: &Projection<'_>) -> BacklogExpl
     let mut from = Duration::ZERO;
     let arriving = projection.residuals.iter().copied().filter(|r| *r < projection.lead_time);
     let ends = arriving.chain([projection.lead_time]);
-    for (replicas, until) in (projection.ready..).zip(ends) {
-        let net = projection.arrival_rate - f64::from(replicas) * slot_rate;
+    let mut replicas = projection.ready;
+    for until in ends {
+        let net = projection.arrival_rate - replicas * slot_rate;
         queued = (queued + net * (until.saturating_sub(from)).as_secs_f64()).max(0.0);
         from = from.max(until);
+        replicas += projection.each;
     }
     BacklogExplanation { requests, requests_at_lead_time: queued }
 }

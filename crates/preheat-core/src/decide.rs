@@ -9,16 +9,17 @@ use std::time::Duration;
 use crate::cold_start::StartTimes;
 use crate::decision::{
     ArrivalSource, BacklogExplanation, CapacityExplanation, Decision, DemandExplanation,
-    Explanation, Plan, Reason, RehearsalExplanation, SupplyExplanation,
+    Explanation, Plan, Reason, RehearsalExplanation,
 };
+use crate::fleet::{Fleet, ceil, count};
 use crate::ladder::Ladder;
 use crate::memory::{LastTick, Memory, TargetAt, WINDOW_ENTRIES_MAX, push_bounded};
-use crate::observation::{Observation, ReplicaId, ReplicaPhase};
+use crate::observation::Observation;
 use crate::part::Part;
 use crate::plan::{self, Steps};
 use crate::policy::{Policy, PolicySpec};
 use crate::rehearsal::{Prices, Traffic};
-use crate::units::{Instant, ReplicaCount, Utilization};
+use crate::units::{Instant, ReplicaCount};
 use crate::{backlog, capacity, cold_start, demand, schedule};
 
 /// Decides what one pool should do, from what is known of it.
@@ -31,14 +32,16 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     let mut memory = memory.clone();
 
     cold_start::remember(&mut memory, observation);
-    let source = demand::remember(spec, &mut memory, observation);
+    let capacities = capacity::remember(spec, &mut memory, observation);
+    let worths = capacity::slot_worths(spec, &memory, observation, &capacities);
+    let source = demand::remember(spec, &mut memory, observation, &worths);
 
     let demand = demand::estimate(spec, &mut memory, observation, source);
     let capacity = capacity::estimate(spec, &memory, observation);
     let starts = StartTimes::learned(spec, &memory, now);
     let cold_start = starts.explain();
     let ladder = Ladder::of(spec, &starts, &cold_start);
-    let fleet = Fleet::of(spec, &memory, &starts, observation);
+    let fleet = Fleet::of(spec, &memory, &starts, observation, &capacities);
     let traffic = traffic(spec, &memory, observation, &demand, &capacity, &fleet);
     let asleep = count(fleet.standby.len());
     let scheduled = |lead_time| schedule::replicas(observation, lead_time);
@@ -55,8 +58,10 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     memory.last = Some(LastTick { tick: observation.tick, at: now });
     let desired = ReplicaCount(limited.desired);
     let next_tick_at = now.saturating_add(spec.tick_interval);
-    let supply = fleet.explain(observation, &capacity);
-    let standby = ladder.explain(&memory, in_all, need.in_all);
+    let supply = fleet.explain(&memory, observation, &capacity);
+    let standby = ladder.explain(&memory, in_all, fleet.in_all_for(need.in_all));
+    let in_heads = |whole| ReplicaCount(fleet.ready_for(whole, ladder.counted_within()));
+    let (target, target_stabilized) = (in_heads(need.target), in_heads(targets.ready));
     Decision {
         plan: Plan { desired, actions: steps.actions, next_tick_at },
         memory,
@@ -72,127 +77,12 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
             needed_for_load: ReplicaCount(need.for_load),
             needed_for_backlog: ReplicaCount(need.for_backlog),
             needed_for_schedule: ReplicaCount(need.for_schedule),
-            target: ReplicaCount(need.target),
+            target,
             allowance: observation.replicas_allowed.clone(),
-            target_stabilized: ReplicaCount(targets.ready),
+            target_stabilized,
             replicas_blind: fleet.blind,
             replicas_overdue: fleet.overdue,
         },
-    }
-}
-
-/// What exists, sorted by what can be done with it.
-pub(crate) struct Fleet {
-    /// Ready replicas with the requests inside them, where known.
-    pub(crate) ready: Vec<(ReplicaId, Option<u32>)>,
-    /// Credited starts with their time to ready, soonest first.
-    pub(crate) starting: Vec<(Duration, ReplicaId)>,
-    /// Starts that take longer than starts do.
-    pub(crate) overdue: Vec<ReplicaId>,
-    /// Draining replicas, longest first.
-    pub(crate) draining: Vec<ReplicaId>,
-    /// Replicas in standby.
-    pub(crate) standby: Vec<ReplicaId>,
-    /// Ready replicas of which nothing fresh is known.
-    pub(crate) blind: Vec<ReplicaId>,
-}
-
-impl Fleet {
-    fn of(
-        spec: &PolicySpec,
-        memory: &Memory,
-        starts: &StartTimes,
-        observation: &Observation,
-    ) -> Self {
-        let mut fleet = Self {
-            ready: Vec::new(),
-            starting: Vec::new(),
-            overdue: Vec::new(),
-            draining: Vec::new(),
-            standby: Vec::new(),
-            blind: Vec::new(),
-        };
-        let mut draining = Vec::new();
-        for replica in &observation.replicas {
-            let id = replica.id;
-            match replica.phase {
-                ReplicaPhase::Ready => {
-                    let inside = replica.requests_inside(observation.now, spec.staleness_max);
-                    if inside.is_none() {
-                        fleet.blind.push(id);
-                    }
-                    fleet.ready.push((id, inside));
-                }
-                ReplicaPhase::Pending
-                | ReplicaPhase::Provisioning
-                | ReplicaPhase::Pulling
-                | ReplicaPhase::Loading
-                | ReplicaPhase::Warming
-                | ReplicaPhase::Waking(_) => match starts.residual(memory, id) {
-                    Some(residual) => fleet.starting.push((residual, id)),
-                    None => fleet.overdue.push(id),
-                },
-                ReplicaPhase::Draining => draining.push((replica.phase_since, id)),
-                ReplicaPhase::Standby(_) => fleet.standby.push(id),
-                ReplicaPhase::Stopped => {}
-            }
-        }
-        fleet.starting.sort_unstable();
-        draining.sort_unstable();
-        fleet.draining = draining.into_iter().map(|(_, id)| id).collect();
-        fleet
-    }
-
-    /// Ready or credited as on its way.
-    pub(crate) fn supply(&self) -> u32 {
-        count(self.ready.len() + self.starting.len())
-    }
-
-    /// Ready, or on its way and ready within `lead`: what can be counted on before anything that is
-    /// ordered now.
-    pub(crate) fn supply_within(&self, lead: Duration) -> u32 {
-        let soon = self.starting.iter().take_while(|(residual, _)| *residual <= lead).count();
-        count(self.ready.len() + soon)
-    }
-
-    /// Everything that is, or can be had without a start.
-    pub(crate) fn in_all(&self) -> u32 {
-        self.supply() + count(self.standby.len() + self.draining.len())
-    }
-
-    /// Everything that exists and does not drain.
-    pub(crate) fn held(&self) -> u32 {
-        self.supply() + count(self.overdue.len() + self.standby.len())
-    }
-
-    /// Everything that exists.
-    pub(crate) fn total(&self) -> u32 {
-        self.held() + count(self.draining.len())
-    }
-
-    fn explain(
-        &self,
-        observation: &Observation,
-        capacity: &CapacityExplanation,
-    ) -> SupplyExplanation {
-        let in_flight: Option<u32> = observation
-            .replicas
-            .iter()
-            .filter(|r| r.phase == ReplicaPhase::Ready)
-            .map(|r| r.in_flight.map(|s| s.value))
-            .sum();
-        let slots = count(self.ready.len()).saturating_mul(capacity.concurrency_cap.get());
-        let utilization = in_flight
-            .filter(|_| slots > 0)
-            .map(|used| Utilization::saturating(f64::from(used) / f64::from(slots)));
-        SupplyExplanation {
-            ready: ReplicaCount(count(self.ready.len())),
-            starting: ReplicaCount(count(self.starting.len())),
-            draining: ReplicaCount(count(self.draining.len())),
-            standby: ReplicaCount(count(self.standby.len())),
-            residuals: self.starting.iter().map(|(residual, _)| *residual).collect(),
-            utilization,
-        }
     }
 }
 
@@ -228,7 +118,8 @@ impl Backlogs {
                 arrival_rate: demand.offered_load.get() / demand.service_time.as_secs_f64(),
                 service_time: demand.service_time,
                 concurrency_cap: capacity.concurrency_cap,
-                ready: count(fleet.ready.len()),
+                ready: fleet.ready_capacity,
+                each: fleet.unseen_capacity,
                 residuals: &residuals,
                 lead_time,
             };
@@ -401,12 +292,13 @@ fn limit(
 ) -> Limited {
     let (min, max) = bounds(spec, observation);
     let supply = fleet.supply_within(ladder.counted_within());
-    let wanted = need.target.clamp(min, max);
+    let lead = ladder.counted_within();
+    let wanted = fleet.ready_for(need.target, lead).clamp(min, max);
     // A pool without a ready replica and without a gateway has nobody to ask, and nothing to lose.
     let nobody_to_ask = fleet.ready.is_empty() && observation.gateway.is_none();
     let blind = !fleet.blind.is_empty() || (source == ArrivalSource::Unknown && !nobody_to_ask);
-    let in_all = need.in_all.clamp(min, max);
-    let kept = if blind { fleet.in_all() } else { targets.in_all };
+    let in_all = fleet.in_all_for(need.in_all).clamp(min, max);
+    let kept = if blind { fleet.in_all() } else { fleet.in_all_for(targets.in_all) };
     let kept = kept.clamp(min, max).max(in_all);
     let to = |desired, hold| {
         let in_all_kept = kept.max(desired);
@@ -421,7 +313,7 @@ fn limit(
     if wanted == supply {
         return to(supply, None);
     }
-    let stabilized = targets.ready.clamp(min, max);
+    let stabilized = fleet.ready_for(targets.ready, lead).clamp(min, max);
     if stabilized >= supply {
         return to(supply, Some(Reason::ScaleDownStabilized));
     }
@@ -452,7 +344,7 @@ fn explain(
         return Reason::QuotaTaken;
     }
     if limited.desired > supply && steps.added > 0 {
-        return why_more(spec, observation, supply, need);
+        return why_more(spec, observation, ladder, fleet, need);
     }
     if steps.added > 0 {
         return Reason::StandbyBelowPlan;
@@ -473,7 +365,7 @@ fn explain(
             _ => Reason::DemandBelowPlan,
         };
     }
-    if need.target > max {
+    if fleet.ready_for(need.target, ladder.counted_within()) > max {
         Reason::Capped
     } else if count(fleet.ready.len()) < limited.desired {
         Reason::StartsUnderWay
@@ -482,26 +374,25 @@ fn explain(
     }
 }
 
-fn why_more(spec: &PolicySpec, observation: &Observation, supply: u32, need: &Need) -> Reason {
+fn why_more(
+    spec: &PolicySpec,
+    observation: &Observation,
+    ladder: &Ladder,
+    fleet: &Fleet,
+    need: &Need,
+) -> Reason {
+    let lead = ladder.counted_within();
+    let is_covered = |whole| fleet.covers(whole, lead);
     let waiting = observation.gateway.as_ref().is_some_and(|gateway| gateway.held > 0);
     if need.target < spec.replicas_min.0 {
         Reason::BelowMinimum
-    } else if supply == 0 && waiting {
+    } else if fleet.supply_within(lead) == 0 && waiting {
         Reason::Activate
-    } else if need.for_schedule > supply && need.for_load <= supply {
+    } else if !is_covered(need.for_schedule) && is_covered(need.for_load) {
         Reason::Scheduled
-    } else if need.for_load <= supply {
+    } else if is_covered(need.for_load) {
         Reason::Backlog
     } else {
         Reason::DemandAbovePlan
     }
-}
-
-/// Rounds up to whole replicas. The bound is far above any pool's and keeps the sum in range.
-fn ceil(replicas: f64) -> u32 {
-    replicas.ceil().clamp(0.0, 1e6) as u32
-}
-
-fn count(len: usize) -> u32 {
-    u32::try_from(len).unwrap_or(u32::MAX)
 }

@@ -189,13 +189,14 @@ pub struct Explanation {
     pub backlog: BacklogExplanation,
     /// What exists.
     pub supply: SupplyExplanation,
-    /// Replicas needed for the slots that the rule holds.
+    /// Whole replicas needed for the slots that the rule holds.
     pub needed_for_load: ReplicaCount,
-    /// Replicas needed on top, to drain the backlog in time.
+    /// Whole replicas needed on top, to drain the backlog in time.
     pub needed_for_backlog: ReplicaCount,
     /// Replicas that are scheduled to be ready by the end of a lead time.
     pub needed_for_schedule: ReplicaCount,
-    /// Computed before limits: the larger of load and backlog together and the schedule.
+    /// Computed before limits: the larger of load and backlog together and the schedule, in replicas
+    /// of which some may be slow.
     pub target: ReplicaCount,
     /// What the pool may hold of GPUs that it shares with others, as its world said.
     pub allowance: Option<Allowance>,
@@ -292,6 +293,20 @@ pub struct CapacityExplanation {
     pub max_num_seqs: Option<Concurrency>,
     /// KV tokens ÷ mean tokens per request, where known.
     pub kv_bound: Option<Concurrency>,
+    /// Most requests in flight at which the objective on TPOT is met, where there is one and enough
+    /// was seen.
+    pub tpot_bound: Option<Concurrency>,
+    /// How ITL grows with requests in flight, where enough was seen.
+    pub itl: Option<ItlExplanation>,
+}
+
+/// Inter-token latency with n requests in flight: `base + n · per_request`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItlExplanation {
+    /// What a step takes whoever is in the batch.
+    pub base: Duration,
+    /// What each request adds.
+    pub per_request: Duration,
 }
 
 /// Which limit makes the concurrency cap.
@@ -304,6 +319,8 @@ pub enum CapacityBound {
     Configured,
     /// KV memory.
     KvMemory,
+    /// The objective on TPOT.
+    Tpot,
     /// Nothing was known: a cautious default.
     Default,
 }
@@ -364,4 +381,17 @@ pub struct SupplyExplanation {
     pub residuals: Vec<Duration>,
     /// In flight ÷ (ready × concurrency cap), where every ready replica's is known.
     pub utilization: Option<Utilization>,
+    /// Replicas that are slower than their pool.
+    pub slow: Vec<SlowReplica>,
+    /// What ready and starting ones count for together, in whole replicas.
+    pub capacity: f64,
+}
+
+/// A replica that is slower than its pool with as many requests in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SlowReplica {
+    /// Which.
+    pub replica: ReplicaId,
+    /// What it counts for, a whole one as 1.
+    pub capacity: Utilization,
 }

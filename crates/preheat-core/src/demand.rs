@@ -21,15 +21,18 @@ const LOAD_WINDOW_MAX: Duration = Duration::from_secs(120);
 /// Totals fade to 1/e in this time.
 const WORK_FADE: Duration = Duration::from_secs(120);
 
-/// Takes this tick's arrivals and work into memory and says who counted the arrivals.
+/// Takes this tick's arrivals and work into memory and says who counted the arrivals. A slot in use
+/// counts for what it is worth in its replica ([`crate::capacity::slot_worths`]).
 pub(crate) fn remember(
     spec: &PolicySpec,
     memory: &mut Memory,
     observation: &Observation,
+    slot_worths: &[f64],
 ) -> ArrivalSource {
     let since_last = memory.last.map_or(Duration::ZERO, |last| observation.now.since(last.at));
     fade(memory, since_last);
-    let (engine_arrivals, engines_known) = remember_engines(spec, memory, observation, since_last);
+    let (engine_arrivals, engines_known) =
+        remember_engines(spec, memory, observation, slot_worths, since_last);
     let gateway = observation.gateway.as_ref();
     let fresh = gateway.filter(|g| observation.now.since(g.observed_at) <= spec.staleness_max);
     let (source, bin) = match fresh {
@@ -52,15 +55,20 @@ pub(crate) fn remember(
     while memory.arrivals.front().is_some_and(|bin| bin.end < oldest) {
         memory.arrivals.pop_front();
     }
-    remember_load(spec, memory, observation);
+    remember_load(spec, memory, observation, slot_worths);
     source
 }
 
 /// Takes what is inside now; a gap in what is known empties the window.
-fn remember_load(spec: &PolicySpec, memory: &mut Memory, observation: &Observation) {
+fn remember_load(
+    spec: &PolicySpec,
+    memory: &mut Memory,
+    observation: &Observation,
+    slot_worths: &[f64],
+) {
     let now = observation.now;
     let (Some(in_flight), Some(inside)) =
-        (in_flight(spec, observation), requests_inside(spec, observation))
+        (in_flight(spec, observation, slot_worths), requests_inside(spec, observation))
     else {
         memory.loads.clear();
         return;
@@ -78,12 +86,14 @@ fn load_window(spec: &PolicySpec, service_time: Duration) -> Duration {
 }
 
 /// Slots in use in every replica that serves; `None` when one can't be asked.
-fn in_flight(spec: &PolicySpec, observation: &Observation) -> Option<u32> {
-    let fresh = |replica: &ReplicaObservation| {
+fn in_flight(spec: &PolicySpec, observation: &Observation, slot_worths: &[f64]) -> Option<f64> {
+    let fresh = |(replica, worth): (&ReplicaObservation, &f64)| {
         let sample = replica.in_flight?;
-        (sample.staleness(observation.now) <= spec.staleness_max).then_some(sample.value)
+        let is_fresh = sample.staleness(observation.now) <= spec.staleness_max;
+        is_fresh.then(|| f64::from(sample.value) * worth)
     };
-    observation.replicas.iter().filter(|replica| serves(replica)).map(fresh).sum()
+    let replicas = observation.replicas.iter().zip(slot_worths);
+    replicas.filter(|(replica, _)| serves(replica)).map(fresh).sum()
 }
 
 fn fade(memory: &mut Memory, since_last: Duration) {
@@ -101,19 +111,23 @@ fn remember_engines(
     spec: &PolicySpec,
     memory: &mut Memory,
     observation: &Observation,
+    slot_worths: &[f64],
     since_last: Duration,
 ) -> (u64, bool) {
     let mut arrivals: i64 = 0;
     let mut all_known = true;
     let mut any = false;
-    for replica in observation.replicas.iter().filter(|r| serves(r)) {
+    // Memory has an entry for each replica that exists, and both are sorted by id.
+    let entries = memory.replicas.values_mut().zip(slot_worths);
+    let replicas = observation.replicas.iter().zip(entries);
+    for (replica, (entry, worth)) in replicas.filter(|(replica, _)| serves(replica)) {
         let inside = replica.requests_inside(observation.now, spec.staleness_max);
-        let Some(entry) = memory.replicas.get_mut(&replica.id) else { continue };
         let counters = replica.counters.filter(|c| entry.counters_at < Some(c.observed_at));
         if let Some(sample) = counters {
             entry.counters_at = Some(sample.observed_at);
             arrivals += i64::try_from(sample.value.completions).unwrap_or(i64::MAX);
-            add_work(&mut memory.work, entry, replica.in_flight.map(|s| s.value), &sample.value);
+            let in_flight = replica.in_flight.map(|sample| sample.value);
+            add_work(&mut memory.work, entry, in_flight, *worth, &sample.value);
         }
         any = true;
         match inside {
@@ -134,6 +148,7 @@ fn add_work(
     work: &mut WorkTotals,
     entry: &mut ReplicaMemory,
     in_flight: Option<u32>,
+    slot_worth: f64,
     counters: &Counters,
 ) {
     let before = entry.in_flight;
@@ -143,7 +158,7 @@ fn add_work(
     let (before, now) = (f64::from(before), f64::from(now));
     // Begun = ended + change; their mean is ended + change/2. Crashes can make it negative.
     work.requests = (work.requests + counters.completions as f64 + (now - before) / 2.0).max(0.0);
-    work.slot_seconds += (before + now) / 2.0 * counters.over.as_secs_f64();
+    work.slot_seconds += (before + now) / 2.0 * slot_worth * counters.over.as_secs_f64();
     work.prompt_tokens += counters.prompt_tokens as f64;
     work.generation_tokens += counters.generation_tokens as f64;
 }
@@ -237,7 +252,7 @@ fn in_use(spec: &PolicySpec, memory: &Memory, service_time: Duration) -> Option<
         return None;
     }
     let window = seen.as_secs_f64();
-    let running: f64 = memory.loads.iter().map(|sample| f64::from(sample.in_flight)).sum();
+    let running: f64 = memory.loads.iter().map(|sample| sample.in_flight).sum();
     let mean = running / memory.loads.len() as f64;
     let grown = f64::from(last.inside) - f64::from(first.inside);
     Some(Erlangs::saturating(mean + service_time.as_secs_f64() * grown / window))

@@ -141,6 +141,7 @@ fn check_numbers(decision: &Decision) -> Checked {
         explanation.rehearsal.slots_held,
         explanation.rehearsal.cost_expected,
         explanation.backlog.requests_at_lead_time,
+        explanation.supply.capacity,
         decision.memory.work.slot_seconds,
         decision.memory.work.requests,
     ];

@@ -20,6 +20,7 @@ mod backlog;
 mod capacity;
 mod cold_start;
 mod demand;
+mod fleet;
 mod ladder;
 mod plan;
 mod quota;
@@ -31,19 +32,21 @@ mod memory;
 
 pub mod invariants;
 
+pub use capacity::{CapacityMemory, ItlFit, Pace, TpotCap};
 pub use cold_start::{EndedStart, START_PHASES, StartFollower, Survival, WAKE_PRIOR};
 pub use decide::decide;
 pub use decision::{
     Action, ArrivalSource, BacklogExplanation, CapacityBound, CapacityExplanation,
-    ColdStartExplanation, Decision, DemandExplanation, Explanation, PhaseExplanation, Plan, Reason,
-    RehearsalExplanation, StandbyExplanation, StopReason, SupplyExplanation,
+    ColdStartExplanation, Decision, DemandExplanation, Explanation, ItlExplanation,
+    PhaseExplanation, Plan, Reason, RehearsalExplanation, SlowReplica, StandbyExplanation,
+    StopReason, SupplyExplanation,
 };
 pub use memory::{
     ArrivalBin, ColdStartSample, DemandKnown, LastTick, LoadSample, Memory, PhaseTimes, RemovalAt,
     ReplicaMemory, StartMemory, TargetAt, WorkTotals,
 };
 pub use observation::{
-    Allowance, Counters, GatewayObservation, LatencyWindow, Observation, ReplicaId,
+    Allowance, Counters, GatewayObservation, LatencyMean, LatencyWindow, Observation, ReplicaId,
     ReplicaObservation, ReplicaPhase, Rung, Sample, ScheduledDemand, TickId,
 };
 pub use part::Part;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::capacity::{CapacityMemory, Pace};
 use crate::observation::{ReplicaId, ReplicaPhase, TickId};
 use crate::rehearsal::Rehearsal;
 use crate::units::{Erlangs, Instant, RequestRate};
@@ -30,6 +31,8 @@ pub struct Memory {
     pub loads: VecDeque<LoadSample>,
     /// The demand when somebody could last tell.
     pub demand: Option<DemandKnown>,
+    /// What has been learned of a replica's capacity.
+    pub capacity: CapacityMemory,
     /// Every rule's record on this pool's traffic, for how many should be ready.
     pub rehearsal: Rehearsal,
     /// The same for how many there should be in all, where some may sleep.
@@ -64,12 +67,12 @@ pub struct ArrivalBin {
 }
 
 /// What was inside the pool at a tick.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadSample {
     /// When.
     pub at: Instant,
-    /// Slots in use.
-    pub in_flight: u32,
+    /// Slots in use, in slots of a whole replica.
+    pub in_flight: f64,
     /// Requests in slots, queued, and held.
     pub inside: u32,
 }
@@ -86,7 +89,7 @@ pub struct DemandKnown {
 /// Totals that fade with time, so that ratios between them follow a changing mix.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkTotals {
-    /// Slots in use, integrated over time.
+    /// Slots in use, in slots of a whole replica, integrated over time.
     pub slot_seconds: f64,
     /// Requests that passed through a slot in the same time: the mean of those that began and those
     /// that ended. Counting ends alone would overstate the service time while traffic grows.
@@ -129,7 +132,7 @@ pub struct StartMemory {
 }
 
 /// What must be known of one replica from tick to tick.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReplicaMemory {
     /// Its present start or wake; `None` once it was ready.
     pub start: Option<StartMemory>,
@@ -139,6 +142,8 @@ pub struct ReplicaMemory {
     pub inside: Option<u32>,
     /// Requests in its slots at the newest counters.
     pub in_flight: Option<u32>,
+    /// How fast it is beside its pool.
+    pub pace: Pace,
 }
 
 /// A target and when it was computed.

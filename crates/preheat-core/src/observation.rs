@@ -143,6 +143,18 @@ pub struct LatencyWindow {
     pub p99: Duration,
 }
 
+/// Mean of a latency between two scrapes: what a sum and a count can tell. Absent when nothing was
+/// measured between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencyMean {
+    /// Time between the two scrapes.
+    pub over: Duration,
+    /// How many measurements; at least one.
+    pub count: u64,
+    /// Arithmetic mean.
+    pub mean: Duration,
+}
+
 /// One replica as seen at this tick.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReplicaObservation {
@@ -170,8 +182,8 @@ pub struct ReplicaObservation {
     pub counters: Option<Sample<Counters>>,
     /// TTFT as the engine saw it, over the last window.
     pub ttft: Option<Sample<LatencyWindow>>,
-    /// Inter-token latency as the engine saw it, over the last window.
-    pub itl: Option<Sample<LatencyWindow>>,
+    /// Inter-token latency as the engine saw it, since the scrape before.
+    pub itl: Option<Sample<LatencyMean>>,
     /// Requests the gateway sent it and that have not ended. A sleeping vLLM shows 0 in flight and
     /// 0 queued while requests hang in it: this is the number that tells.
     pub outstanding: Option<Sample<u32>>,

@@ -23,11 +23,13 @@ pub enum Part {
     Backlog,
     /// The stabilization window.
     Stabilization,
+    /// Slow replicas counted for less than whole ones.
+    Neighbours,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Rehearsal,
         Self::Prior,
         Self::Smoothing,
@@ -36,6 +38,7 @@ impl Part {
         Self::Tails,
         Self::Backlog,
         Self::Stabilization,
+        Self::Neighbours,
     ];
 
     /// Name as on the command line.
@@ -49,6 +52,7 @@ impl Part {
             Self::Tails => "tails",
             Self::Backlog => "backlog",
             Self::Stabilization => "stabilization",
+            Self::Neighbours => "neighbours",
         }
     }
 

@@ -7,8 +7,9 @@
 
 use std::time::Duration;
 
-use crate::decide::{Fleet, Limited, bounds};
+use crate::decide::{Limited, bounds};
 use crate::decision::{Action, StopReason};
+use crate::fleet::Fleet;
 use crate::ladder::Ladder;
 use crate::memory::{Memory, RemovalAt, WINDOW_ENTRIES_MAX, push_bounded};
 use crate::observation::{Observation, ReplicaId, Rung};
@@ -160,16 +161,14 @@ fn shrink(
     let by_share = spec.scale_down_limit.share.get() * f64::from(fleet.supply() + used);
     let most = spec.scale_down_limit.replicas.max(by_share as u32);
     let allowed = surplus.awake.min(most.saturating_sub(used));
-    let mut ready = fleet.ready.clone();
-    // Among equally empty ones the youngest goes: the older ones have warmer caches.
-    ready.sort_by_key(|&(id, inside)| (inside, std::cmp::Reverse(id)));
+    let ready = fleet.emptiest_first();
     let starting = fleet
         .starting
         .iter()
         .rev()
         .take(surplus.starting as usize)
         .map(|&(_, replica)| Action::Stop { replica, because: StopReason::StartCancelled });
-    let draining = ready.into_iter().map(|(replica, _)| Action::Drain { replica });
+    let draining = ready.into_iter().map(|ready| Action::Drain { replica: ready.id });
     let removals: Vec<Action> = starting.chain(draining).take(allowed as usize).collect();
     steps.removed = u32::try_from(removals.len()).unwrap_or(u32::MAX);
     steps.actions.extend(removals);

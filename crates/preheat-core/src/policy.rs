@@ -70,6 +70,9 @@ pub struct PolicySpec {
     pub replicas_max: ReplicaCount,
     /// The aim.
     pub slo: Slo,
+    /// Longest mean time between tokens. A replica is given no more slots than keep it, as far as
+    /// what its engine measures tells.
+    pub slo_tpot: Option<Duration>,
     /// Slots per replica, where `max-num-seqs` can't be read from the engine.
     pub concurrency_cap: Option<Concurrency>,
     /// Time between two decisions.
@@ -110,6 +113,7 @@ impl Default for PolicySpec {
                 quantile: Probability::saturating(0.99),
                 threshold: Duration::from_secs(2),
             },
+            slo_tpot: None,
             concurrency_cap: None,
             tick_interval: Duration::from_secs(2),
             staleness_max: Duration::from_secs(15),
@@ -155,6 +159,12 @@ impl Policy {
     /// The checked knobs, to read.
     pub const fn spec(&self) -> &PolicySpec {
         &self.0
+    }
+
+    /// The same, without a part of the policy.
+    #[must_use]
+    pub fn without(self, part: Option<Part>) -> Self {
+        Self(PolicySpec { without: part, ..self.0 })
     }
 }
 
@@ -211,7 +221,10 @@ impl PolicySpec {
         require(inside, "slo.quantile", quantile, "at least 0.5 and below 1")?;
         let threshold = self.slo.threshold;
         let inside = threshold > Duration::ZERO && threshold <= WINDOW_MAX;
-        require_time(inside, "slo.threshold", threshold, "above 0s and at most 1h")
+        require_time(inside, "slo.threshold", threshold, "above 0s and at most 1h")?;
+        let tpot = self.slo_tpot.unwrap_or(WINDOW_MAX);
+        let inside = tpot > Duration::ZERO && tpot <= WINDOW_MAX;
+        require_time(inside, "slo_tpot", tpot, "above 0s and at most 1h")
     }
 
     fn check_times(&self) -> Result<(), PolicyError> {
@@ -292,6 +305,10 @@ mod tests {
         check(
             |s| s.slo.threshold = Duration::ZERO,
             "`slo.threshold` is 0ns; it must be above 0s and at most 1h",
+        );
+        check(
+            |s| s.slo_tpot = Some(Duration::ZERO),
+            "`slo_tpot` is 0ns; it must be above 0s and at most 1h",
         );
         check(
             |s| s.staleness_max = Duration::from_secs(1),

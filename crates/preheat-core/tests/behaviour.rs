@@ -306,6 +306,55 @@ fn a_large_fleet_shrinks_by_shares() {
     assert_eq!(toy.cut, 0);
 }
 
+/// 6 requests/s × 10 s = 60 erlangs of whole replicas. Two of ten end half as many: together they do
+/// the work of nine, and what more slots this load takes with them is no more load.
+#[test]
+fn two_of_ten_at_half_speed_are_counted_as_one() {
+    let ten = ReplicaCount(10);
+    let pinned = setup(|spec| (spec.replicas_min, spec.replicas_max) = (ten, ten));
+    let mut toy = Toy::new(Setup { slow: vec![0, 1], ..pinned }, 10);
+    let rows = toy.run(60 * MINUTE, 6.0);
+    let explanation = &last(rows).decision.explanation;
+    let slow: Vec<(u64, f64)> =
+        explanation.supply.slow.iter().map(|slow| (slow.replica.0, slow.capacity.get())).collect();
+    let half = 0.48..0.52;
+    let are_told = matches!(&slow[..], [(0, a), (1, b)] if half.contains(a) && half.contains(b));
+    assert!(are_told, "{slow:?}");
+    assert!((explanation.supply.capacity - 9.0).abs() < 0.05, "{}", explanation.supply.capacity);
+    let load = explanation.demand.offered_load.get();
+    assert!((57.0..63.0).contains(&load), "{load} erlangs");
+    assert!((explanation.demand.service_time.as_secs_f64() - 10.0).abs() < 0.5);
+    assert_eq!(last(rows).queued, 0);
+}
+
+/// The same, where the pool is free to change: it holds what the load needs, and less of it slow.
+#[test]
+fn what_is_slow_is_given_up_before_what_is_whole() {
+    let mut toy = Toy::new(Setup { slow: vec![0, 1], ..setup(|_| {}) }, 10);
+    let rows = toy.run(60 * MINUTE, 6.0).to_vec();
+    for row in &rows[300..] {
+        let explanation = &row.decision.explanation;
+        assert!(explanation.supply.capacity * 8.0 >= 60.0, "{:?}: {explanation:?}", row.at);
+        assert_eq!(row.queued, 0, "{:?}", row.at);
+    }
+    assert!(last(&rows).decision.explanation.supply.slow.is_empty());
+    assert_eq!(toy.cut, 0);
+}
+
+/// It can't be told from whole ones by its pool's mean, and must not make the pool flap.
+#[test]
+fn one_slow_replica_in_a_small_pool_changes_little_and_only_once() {
+    for rate in [0.5, 0.9, 1.3, 1.7, 2.1] {
+        let mut toy = Toy::new(Setup { slow: vec![0], ..setup(|_| {}) }, 3);
+        toy.run(60 * MINUTE, rate);
+        let steady = toy.run(90 * MINUTE, rate).to_vec();
+        let ready: Vec<usize> = steady.iter().map(|row| row.ready).collect();
+        let changes = ready.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert!(changes <= 2, "{changes} changes at {rate} requests/s: {ready:?}");
+        assert_eq!(last(&steady).queued, 0);
+    }
+}
+
 /// Equal inputs give equal outputs, and memory survives its journal form bit for bit.
 #[test]
 fn memory_round_trips_through_json() {

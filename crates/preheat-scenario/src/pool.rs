@@ -45,6 +45,7 @@ pub(crate) fn resolve(
     if let Some(slo) = &wire.slo {
         spec.slo.threshold = duration_or(&slo.ttft, spec.slo.threshold);
         spec.slo.quantile = share("slo.quantile", &slo.quantile, spec.slo.quantile.get(), source)?;
+        spec.slo_tpot = slo.tpot.as_ref().map(|tpot| tpot.value.0);
     }
     let mut standby_price = 1.0;
     if let Some(standby) = &wire.standby {
@@ -70,7 +71,7 @@ pub(crate) fn resolve(
         replicas_max: spec.replicas_max.0,
         ttft_slo: spec.slo.threshold,
         attainment_slo: spec.slo.quantile.get(),
-        tpot_slo: wire.slo.as_ref().and_then(|slo| slo.tpot.as_ref()).map(|tpot| tpot.value.0),
+        tpot_slo: spec.slo_tpot,
     };
     let initial = replicas.initial.as_ref();
     let mut config = SimulationConfig {
@@ -250,6 +251,7 @@ fn in_file_words(error: &PolicyError, wire: &ScenarioWire) -> (&'static str, Opt
         "replicas_min" => ("replicas.min", at(&replicas.min).or(whole)),
         "replicas_max" => ("replicas.max", Some(replicas.max.referenced)),
         "slo.threshold" => ("slo.ttft", slo.and_then(|slo| at(&slo.ttft))),
+        "slo_tpot" => ("slo.tpot", slo.and_then(|slo| at(&slo.tpot))),
         "slo.quantile" => ("slo.quantile", slo.and_then(|slo| at(&slo.quantile))),
         "standby.replicas" => {
             ("standby.replicas", standby.and_then(|standby| at(&standby.replicas)))

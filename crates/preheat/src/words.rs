@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use preheat_core::{
     Action, ArrivalSource, CapacityBound, Explanation, Instant, Observation, Plan, Reason,
-    RehearsalExplanation, ReplicaId, ScheduledDemand, StopReason,
+    RehearsalExplanation, ReplicaId, ScheduledDemand, StopReason, SupplyExplanation,
 };
 
 use crate::moments;
@@ -243,12 +243,23 @@ fn capacity(explanation: &Explanation) -> String {
         CapacityBound::MaxNumSeqs => "max-num-seqs",
         CapacityBound::Configured => "the configured maxConcurrency",
         CapacityBound::KvMemory => "KV memory",
+        CapacityBound::Tpot => "the objective on TPOT",
         CapacityBound::Default => "a cautious default, as the engine states none",
     };
-    format!(
+    let mut text = format!(
         "Capacity: a replica has {} slots ({bound}), so that takes {}.",
         capacity.concurrency_cap, explanation.needed_for_load
-    )
+    );
+    if let Some(itl) = &capacity.itl {
+        // Writing to a string can't fail.
+        let _ = write!(
+            text,
+            " Tokens come {} apart, and {} more for each request in flight.",
+            milliseconds(itl.base),
+            milliseconds(itl.per_request)
+        );
+    }
+    text
 }
 
 fn backlog(explanation: &Explanation) -> String {
@@ -373,8 +384,12 @@ fn target(explanation: &Explanation) -> String {
         0 => String::new(),
         scheduled => format!(", and {scheduled} for the schedule, whichever is more"),
     };
+    let slow = match explanation.supply.slow.len() {
+        0 => "",
+        _ => ", with slow ones among them",
+    };
     format!(
-        "Target: {} for the load + {} for the backlog{scheduled} = {}; the stabilization window's \
+        "Target: {} for the load + {} for the backlog{scheduled} = {}{slow}; the stabilization window's \
          largest is {}.",
         explanation.needed_for_load,
         explanation.needed_for_backlog,
@@ -392,7 +407,27 @@ fn warnings(explanation: &Explanation) -> Vec<String> {
         let overdue = ids(&explanation.replicas_overdue);
         lines.push(format!("Overdue: {overdue} should have been ready long ago; not counted on."));
     }
+    lines.extend(slow(&explanation.supply));
     lines
+}
+
+fn slow(supply: &SupplyExplanation) -> Option<String> {
+    let shown: Vec<String> = supply
+        .slow
+        .iter()
+        .take(IDS_SHOWN)
+        .map(|slow| format!("{} ({:.2})", slow.replica, slow.capacity.get()))
+        .collect();
+    let rest = supply.slow.len().saturating_sub(IDS_SHOWN);
+    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    (!shown.is_empty()).then(|| {
+        format!(
+            "Slow: {}{more} do so much of a whole replica's work; what is ready or on the way counts \
+             as {:.1} whole ones.",
+            shown.join(", "),
+            supply.capacity
+        )
+    })
 }
 
 /// Replicas named before "and 3 more".
@@ -417,6 +452,16 @@ pub(crate) fn seconds(duration: Duration) -> String {
         _ if secs < 1.0 => format!("{secs:.2} s"),
         _ if secs < 20.0 => format!("{secs:.1} s"),
         _ => format!("{secs:.0} s"),
+    }
+}
+
+/// `0.52 ms`, `19.8 ms`, `152 ms`.
+fn milliseconds(duration: Duration) -> String {
+    let millis = duration.as_secs_f64() * 1e3;
+    match millis {
+        _ if millis < 1.0 => format!("{millis:.2} ms"),
+        _ if millis < 20.0 => format!("{millis:.1} ms"),
+        _ => format!("{millis:.0} ms"),
     }
 }
 

@@ -138,6 +138,7 @@ fn keys(wire: &PoolWire) -> PoolKeys {
         }),
         max_starts: value(&wire.max_starts),
         slo_ttft: time(&wire.slo.ttft),
+        slo_tpot: time(&wire.slo.tpot),
         slo_quantile: value(&wire.slo.quantile),
         max_concurrency: value(&wire.max_concurrency),
         service_time: time(&wire.service_time),
@@ -173,6 +174,7 @@ fn key_at(key: &str, wire: &PoolWire) -> Option<Location> {
         }
         "slo.quantile" => at(&wire.slo.quantile),
         "slo.ttft" => at(&wire.slo.ttft),
+        "slo.tpot" => at(&wire.slo.tpot),
         "coldStart.p90" => at(&wire.cold_start.p90),
         "serviceTime" => at(&wire.service_time),
         "backlogDrainTime" => at(&wire.backlog_drain_time),

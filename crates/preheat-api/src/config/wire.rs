@@ -108,6 +108,7 @@ pub(super) struct StandbyWire {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct SloWire {
     pub(super) ttft: Set<DurationText>,
+    pub(super) tpot: Set<DurationText>,
     pub(super) quantile: Set<f64>,
 }
 

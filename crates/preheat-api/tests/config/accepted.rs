@@ -62,7 +62,7 @@ fn every_knob_of_the_policy_can_be_set() {
     minReplicas: 2
     standby: {replicas: 1, price: 0.5, wake: 3s}
     maxStarts: 3
-    slo: {ttft: 3s, quantile: 0.95}
+    slo: {ttft: 3s, quantile: 0.95, tpot: 16ms}
     maxConcurrency: 17
     service_time: 4s
     coldStart: {p50: 5s, p90: 6s}
@@ -85,6 +85,7 @@ fn every_knob_of_the_policy_can_be_set() {
     assert_eq!((spec.starts_max, spec.scale_down_limit.replicas), (3, 2));
     assert_eq!((spec.slo.quantile.get(), spec.scale_down_limit.share.get()), (0.95, 0.5));
     assert_eq!(spec.concurrency_cap.map(|cap| cap.get()), Some(17));
+    assert_eq!(spec.slo_tpot, Some(Duration::from_millis(16)));
     let secs = [
         (spec.slo.threshold, 3),
         (spec.service_time_prior, 4),

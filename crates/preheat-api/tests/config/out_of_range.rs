@@ -148,6 +148,16 @@ fn numbers_and_durations_out_of_range_are_shown_with_their_line() {
     );
     check(
         "maxReplicas: 4",
+        "slo: {tpot: 0ms}",
+        &[
+            "preheat.yaml:5:17: `slo.tpot` is 0ns; it must be above 0s and at most 1h",
+            "  |",
+            "5 |     slo: {tpot: 0ms}",
+            "  |                 ^",
+        ],
+    );
+    check(
+        "maxReplicas: 4",
         "slo: {ttft: [1s]}",
         &[
             "preheat.yaml:5:17: not a single value",

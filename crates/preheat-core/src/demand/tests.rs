@@ -15,7 +15,7 @@ fn at(secs: u64) -> Instant {
 fn check(samples: &[(u64, u32, u32)], expected: Option<f64>) {
     let loads = samples.iter().map(|&(secs, in_flight, inside)| LoadSample {
         at: at(secs),
-        in_flight,
+        in_flight: f64::from(in_flight),
         inside,
     });
     let memory = Memory { loads: loads.collect(), ..Memory::default() };

@@ -5,12 +5,14 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use preheat_core::{
-    Action, Allowance, Concurrency, Counters, Decision, GatewayObservation, Instant, Memory,
-    Observation, Policy, PolicySpec, ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample,
-    ScheduledDemand, TickId, decide, invariants, replicas_held,
+    Action, Allowance, Concurrency, Counters, Decision, GatewayObservation, Instant, LatencyMean,
+    Memory, Observation, Policy, PolicySpec, ReplicaId, ReplicaObservation, ReplicaPhase, Rung,
+    Sample, ScheduledDemand, TickId, decide, invariants, replicas_held,
 };
 
 pub(crate) const TICK: Duration = Duration::from_secs(2);
+/// Of a whole replica.
+const ITL: Duration = Duration::from_millis(20);
 
 /// What the world is made of.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub(crate) struct Setup {
     pub(crate) slots: u32,
     pub(crate) service_time: Duration,
     pub(crate) cold_start: Duration,
+    /// Replicas that take twice as long for everything.
+    pub(crate) slow: Vec<u64>,
 }
 
 impl Default for Setup {
@@ -28,7 +32,14 @@ impl Default for Setup {
             slots: 8,
             service_time: Duration::from_secs(10),
             cold_start: Duration::from_secs(120),
+            slow: Vec::new(),
         }
+    }
+}
+
+impl Setup {
+    fn factor(&self, id: ReplicaId) -> u32 {
+        if self.slow.contains(&id.0) { 2 } else { 1 }
     }
 }
 
@@ -172,7 +183,8 @@ impl Toy {
                 .filter(|r| r.phase == ReplicaPhase::Ready && r.running.len() < slots)
                 .min_by_key(|r| r.running.len());
             let Some(replica) = free else { break };
-            replica.running.push(self.now.saturating_add(self.setup.service_time));
+            let takes = self.setup.service_time * self.setup.factor(replica.id);
+            replica.running.push(self.now.saturating_add(takes));
             self.queue.pop_front();
         }
     }
@@ -187,6 +199,12 @@ impl Toy {
                 let counters =
                     Counters { over: TICK, completions: r.completions, ..Counters::default() };
                 let in_flight = r.running.len() as u32;
+                let itl = LatencyMean {
+                    over: TICK,
+                    count: 100 * u64::from(in_flight),
+                    mean: ITL * self.setup.factor(r.id),
+                };
+                let itl = (seen && in_flight > 0).then_some(Sample::new(itl, now));
                 ReplicaObservation {
                     id: r.id,
                     phase: r.phase,
@@ -200,7 +218,7 @@ impl Toy {
                     kv_capacity_tokens: None,
                     counters: seen.then_some(Sample::new(counters, now)),
                     ttft: None,
-                    itl: None,
+                    itl,
                     outstanding: self.gateway_visible.then_some(Sample::new(in_flight, now)),
                 }
             })

@@ -63,6 +63,7 @@ impl Settings {
             standby: None,
             max_starts: spec.max_starts,
             slo_ttft: time("slo.ttft", &spec.slo.ttft)?,
+            slo_tpot: time("slo.tpot", &spec.slo.tpot)?,
             slo_quantile: spec.slo.quantile,
             max_concurrency: spec.max_concurrency,
             service_time: time("serviceTime", &spec.service_time)?,

@@ -220,6 +220,10 @@ pub struct SloSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration")]
     pub ttft: Option<String>,
+    /// Time per output token after the first: a replica counts as full where it would be longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "duration")]
+    pub tpot: Option<String>,
     /// Share of requests that must be within it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.5, max = 0.99999))]

@@ -101,7 +101,7 @@ fn an_empty_spec_is_the_default_policy_and_observes() {
 #[test]
 fn every_key_reaches_the_policy() {
     let text = "mode: Act\nminReplicas: 1\nmaxReplicas: 20\nmaxStarts: 3\n\
-                slo: {ttft: 1s500ms, quantile: 0.95}\nmaxConcurrency: 64\nserviceTime: 8s\n\
+                slo: {ttft: 1s500ms, tpot: 45ms, quantile: 0.95}\nmaxConcurrency: 64\nserviceTime: 8s\n\
                 coldStart: {p50: 90s}\ndrainTimeout: 5m\nbacklogDrainTime: 20s\n\
                 arrivalWindow: 40s\ntickInterval: 1s\nstaleness: 9s\n\
                 behavior: {scaleDown: {stabilizationWindow: 2m, \
@@ -113,6 +113,7 @@ fn every_key_reaches_the_policy() {
     assert_eq!((spec.replicas_min.0, spec.replicas_max.0, spec.starts_max), (1, 20, 3));
     assert_eq!(spec.slo.threshold, Duration::from_millis(1500));
     assert_eq!((spec.slo.quantile.get(), spec.service_time_prior), (0.95, seconds(8)));
+    assert_eq!(spec.slo_tpot, Some(Duration::from_millis(45)));
     assert_eq!(spec.concurrency_cap.map(|cap| cap.get()), Some(64));
     assert_eq!((spec.cold_start_prior.p50, spec.cold_start_prior.p90), (seconds(90), seconds(135)));
     assert_eq!((spec.drain_timeout, spec.backlog_drain_time), (seconds(300), seconds(20)));

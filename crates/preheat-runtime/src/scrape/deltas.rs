@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use preheat_core::{Counters, Instant, LatencyWindow, Sample};
+use preheat_core::{Counters, Instant, LatencyMean, LatencyWindow, Sample};
 
 use crate::dialect::{Bucket, EngineCounters, EngineScrape, Histogram};
 
@@ -62,6 +62,26 @@ pub fn counters_between(
         generation_tokens: delta(|totals| totals.generation_tokens)?,
         preemptions: delta(|totals| totals.preemptions)?,
     })
+}
+
+/// Mean ITL between two scrapes, after a restart since then. `None` when nothing was measured, or
+/// when a sum or a count is unknown or fell.
+pub fn itl_between(
+    earlier: &Sample<EngineScrape>,
+    later: &Sample<EngineScrape>,
+) -> Option<LatencyMean> {
+    let over = later.observed_at.since(earlier.observed_at);
+    let after = later.value.itl.as_ref()?;
+    let (count, sum) = if restarted(&earlier.value, &later.value) {
+        (after.count(), after.sum())
+    } else {
+        let before = earlier.value.itl.as_ref()?;
+        (after.count().checked_sub(before.count())?, after.sum() - before.sum())
+    };
+    if count == 0 || over.is_zero() {
+        return None;
+    }
+    Some(LatencyMean { over, count, mean: duration(sum / count as f64)? })
 }
 
 /// The measurements between two states of one histogram. `None` when their bounds differ or a

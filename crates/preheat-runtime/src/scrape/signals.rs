@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use preheat_core::{Counters, LatencyWindow, ReplicaId, ReplicaObservation, Sample};
+use preheat_core::{Counters, LatencyMean, LatencyWindow, ReplicaId, ReplicaObservation, Sample};
 
 use super::ScrapeResult;
-use super::deltas::{LatencyHistory, counters_between, restarted};
+use super::deltas::{LatencyHistory, counters_between, itl_between, restarted};
 use crate::dialect::{EngineScrape, SleepState};
 
 /// Time that latency quantiles are taken over, unless a caller says otherwise: long enough for a
@@ -30,7 +30,7 @@ pub struct ReplicaSignals {
     kv_capacity_tokens: Option<u64>,
     counters: Option<Sample<Counters>>,
     ttft: LatencyHistory,
-    itl: LatencyHistory,
+    itl: Option<Sample<LatencyMean>>,
     failures_in_a_row: u32,
 }
 
@@ -94,7 +94,7 @@ impl ReplicaSignals {
             kv_capacity_tokens: None,
             counters: None,
             ttft: LatencyHistory::new(latency_window),
-            itl: LatencyHistory::new(latency_window),
+            itl: None,
             failures_in_a_row: 0,
         }
     }
@@ -126,9 +126,9 @@ impl ReplicaSignals {
         self.ttft.window()
     }
 
-    /// ITL over the window.
-    pub fn itl(&self) -> Option<Sample<LatencyWindow>> {
-        self.itl.window()
+    /// ITL between the last two good scrapes. `None` when no token came between them.
+    pub const fn itl(&self) -> Option<Sample<LatencyMean>> {
+        self.itl
     }
 
     fn succeeded(&mut self, scrape: Sample<EngineScrape>) {
@@ -141,16 +141,14 @@ impl ReplicaSignals {
             is_restart = restarted(&last.value, &scrape.value);
             let counters = counters_between(last, &scrape);
             self.counters = counters.map(|value| Sample::new(value, scrape.observed_at));
+            let itl = itl_between(last, &scrape);
+            self.itl = itl.map(|value| Sample::new(value, scrape.observed_at));
         }
-        for (history, histogram) in
-            [(&mut self.ttft, &scrape.value.ttft), (&mut self.itl, &scrape.value.itl)]
-        {
-            match histogram {
-                Some(histogram) => history.push(scrape.observed_at, histogram, is_restart),
-                // A restart that this histogram missed would be lost on it.
-                None if is_restart => history.clear(),
-                None => {}
-            }
+        match &scrape.value.ttft {
+            Some(histogram) => self.ttft.push(scrape.observed_at, histogram, is_restart),
+            // A restart that this histogram missed would be lost on it.
+            None if is_restart => self.ttft.clear(),
+            None => {}
         }
         self.kv_capacity_tokens = scrape.value.kv_capacity_tokens.or(self.kv_capacity_tokens);
         self.last = Some(scrape);

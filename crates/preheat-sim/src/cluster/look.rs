@@ -178,7 +178,7 @@ impl Cluster {
             kv_capacity_tokens: last.map(|_| self.config.engine.kv_capacity_tokens),
             counters: replica.scraped.counters().filter(|_| replica.is_up()),
             ttft: None,
-            itl: None,
+            itl: replica.scraped.itl().filter(|_| replica.is_up()),
             outstanding: routed.then(|| Sample::new(replica.outstanding(), self.now)),
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use preheat_core::{Counters, Instant, Sample};
+use preheat_core::{Counters, Instant, LatencyMean, Sample};
 
 use crate::view::EngineMetrics;
 
@@ -24,6 +24,7 @@ pub(crate) struct Scraped {
     /// The newest, and what was counted between it and the one before.
     last: Option<EngineMetrics>,
     counters: Option<Sample<Counters>>,
+    itl: Option<Sample<LatencyMean>>,
 }
 
 impl Scraped {
@@ -54,6 +55,7 @@ impl Scraped {
                 preemptions: metrics.preemptions_total - last.preemptions_total,
             };
             self.counters = Some(Sample::new(counters, metrics.at));
+            self.itl = itl(last, &metrics).map(|itl| Sample::new(itl, metrics.at));
         }
         self.last = Some(metrics);
     }
@@ -65,6 +67,18 @@ impl Scraped {
     pub(crate) const fn counters(&self) -> Option<Sample<Counters>> {
         self.counters
     }
+
+    pub(crate) const fn itl(&self) -> Option<Sample<LatencyMean>> {
+        self.itl
+    }
+}
+
+/// Mean gap between tokens from one scrape to the next, as the sums of an engine's histogram tell it.
+fn itl(before: &EngineMetrics, after: &EngineMetrics) -> Option<LatencyMean> {
+    let count = after.itl_count.checked_sub(before.itl_count).filter(|count| *count > 0)?;
+    let secs = after.itl_seconds_sum - before.itl_seconds_sum;
+    let mean = Duration::try_from_secs_f64(secs / count as f64).ok()?;
+    Some(LatencyMean { over: after.at.since(before.at), count, mean })
 }
 
 #[cfg(test)]
@@ -86,5 +100,28 @@ mod tests {
         assert_eq!(seen(25), Some(at(20)));
         assert_eq!(seen(320), Some(at(20)));
         assert_eq!(seen(321), None);
+    }
+
+    #[test]
+    fn itl_is_that_of_the_time_between_two_scrapes() {
+        let at = |secs| Instant::ORIGIN.saturating_add(Duration::from_secs(secs));
+        let metrics = |secs, itl_seconds_sum, itl_count| EngineMetrics {
+            at: at(secs),
+            itl_seconds_sum,
+            itl_count,
+            ..EngineMetrics::default()
+        };
+        let mut scraped = Scraped::default();
+        scraped.record(metrics(10, 5.0, 200));
+        assert_eq!(scraped.itl(), None);
+        scraped.record(metrics(12, 9.0, 300));
+        let itl = LatencyMean {
+            over: Duration::from_secs(2),
+            count: 100,
+            mean: Duration::from_millis(40),
+        };
+        assert_eq!(scraped.itl(), Some(Sample::new(itl, at(12))));
+        scraped.record(metrics(14, 9.0, 300));
+        assert_eq!(scraped.itl(), None, "nothing was measured");
     }
 }

@@ -69,6 +69,7 @@ fn spec(args: &PoolArgs) -> anyhow::Result<PolicySpec> {
     let mut spec = PolicySpec {
         replicas_min: ReplicaCount(args.min_replicas),
         replicas_max: ReplicaCount(args.max_replicas),
+        slo_tpot: args.slo_tpot,
         cold_start_prior: ColdStartPrior { p50: args.cold_start, p90: args.cold_start },
         standby: standby(args)?,
         ..PolicySpec::default()

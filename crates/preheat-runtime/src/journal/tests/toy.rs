@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use preheat_core::{
-    Action, Concurrency, Counters, GatewayObservation, Instant, LatencyWindow, Observation, Plan,
-    Policy, PolicySpec, Probability, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase,
-    Sample, Standby, TickId, Utilization,
+    Action, Concurrency, Counters, GatewayObservation, Instant, LatencyMean, LatencyWindow,
+    Observation, Plan, Policy, PolicySpec, Probability, ReplicaCount, ReplicaId,
+    ReplicaObservation, ReplicaPhase, Sample, Standby, TickId, Utilization,
 };
 
 use crate::controller::{Controller, Ticked};
@@ -155,7 +155,10 @@ impl Toy {
             kv_capacity_tokens: Some(131_072),
             counters: seen.map(|s| Sample::new(counters, s.observed_at)),
             ttft: seen.map(|s| Sample::new(latency, s.observed_at)),
-            itl: seen.map(|s| Sample::new(latency, s.observed_at)),
+            itl: seen.map(|s| {
+                let LatencyWindow { count, mean, .. } = latency;
+                Sample::new(LatencyMean { over: TICK, count, mean }, s.observed_at)
+            }),
             outstanding: Some(Sample::new(inside, self.now)),
         }
     }

@@ -60,6 +60,34 @@ fn a_restart_seen_by_a_histogram_alone_counts_for_the_counters() {
     check(&earlier, &later, Some((2, [6, 101, 201, 1])));
 }
 
+/// `(second, gaps, their sum)`, with so many completions.
+#[track_caller]
+fn check_itl(
+    earlier: (u64, u64, f64),
+    later: (u64, u64, f64),
+    completions: u64,
+    expected: Option<(u64, u64)>,
+) {
+    let state = |(secs, count, sum): (u64, u64, f64), completions| {
+        let mut scrape = scrape(secs, [completions, 100, 200, 0]);
+        scrape.value.itl = Some(histogram(&[(0.1, count), (INF, count)], sum));
+        scrape
+    };
+    let itl = itl_between(&state(earlier, 5), &state(later, completions));
+    assert_eq!(itl.map(|itl| (itl.count, itl.mean.as_millis() as u64)), expected);
+}
+
+#[test]
+fn itl_between_two_scrapes() {
+    check_itl((10, 200, 5.0), (12, 300, 9.0), 7, Some((100, 40)));
+    // Completions fell: a restart, so that all gaps are new.
+    check_itl((10, 200, 5.0), (12, 300, 9.0), 2, Some((300, 30)));
+    // No token, no time, no sum.
+    check_itl((10, 200, 5.0), (12, 200, 5.0), 7, None);
+    check_itl((10, 200, 5.0), (10, 300, 9.0), 7, None);
+    check_itl((10, 200, f64::NAN), (12, 300, 9.0), 7, None);
+}
+
 #[test]
 fn quantiles_as_promql_estimates_them() {
     let two = histogram(&[(0.1, 10), (0.5, 20), (INF, 20)], 4.0);

@@ -135,9 +135,10 @@ proptest! {
                 prop_assert!(Some(counters.value.completions) <= totals.completions);
                 prop_assert!(Some(counters.value.prompt_tokens) <= totals.prompt_tokens);
             }
-            for window in [observation.ttft, observation.itl].into_iter().flatten() {
+            if let Some(window) = observation.ttft {
                 prop_assert!(window.value.p50 <= window.value.p99);
             }
+            prop_assert!(observation.itl.is_none_or(|itl| itl.value.count > 0));
         }
     }
 }
