@@ -55,6 +55,9 @@ pub struct LocalConfig {
     pub gateway: GatewayConfig,
     /// Where the dashboard and the admin API listen.
     pub admin_listen: SocketAddr,
+    /// The file with the token that its clients must send. Without one it listens to this machine
+    /// only.
+    pub admin_token_file: Option<PathBuf>,
     /// How long journal records are kept.
     pub journal_retention: Duration,
     /// At least one, with different names and models and disjoint ports.
@@ -132,6 +135,11 @@ impl LocalConfig {
         source.require(admin_listen != gateway.listen, admin_at.or(gateway_at), || {
             Problem::out_of_range("admin.listen", admin_listen, "different from gateway.listen")
         })?;
+        let is_guarded = admin_listen.ip().is_loopback() || wire.admin.token_file.is_some();
+        source.require(is_guarded, admin_at, || {
+            let allowed = "of this machine, like 127.0.0.1:8081, or `admin.tokenFile` must be set";
+            Problem::out_of_range("admin.listen", admin_listen, allowed)
+        })?;
         let pools = pool::resolve_all(wire.pools, source)?;
         pool::check_together(&pools, gpu_slots, at(&wire.gpu_slots), source)?;
         pool::check_listener(&pools, "gateway.listen", gateway.listen, gateway_at, source)?;
@@ -144,6 +152,7 @@ impl LocalConfig {
             gpu_slots,
             gateway,
             admin_listen,
+            admin_token_file: wire.admin.token_file,
             journal_retention: retention.map_or(DAY * 7, |kept| kept.value.0),
             pools: pools.into_iter().map(|(pool, _)| pool).collect(),
         })

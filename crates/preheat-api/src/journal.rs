@@ -10,6 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use preheat_core::{Explanation, Instant, Memory, Observation, Plan, Policy, TickId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -69,7 +70,7 @@ pub struct HeldTick {
 }
 
 /// A broken invariant, as stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ViolationRecord {
     /// As in `INVARIANTS.md`.

@@ -10,4 +10,6 @@ pub mod policy_file;
 pub mod pool_keys;
 pub mod schedule;
 pub mod status;
+pub mod v1;
+pub mod words;
 pub mod yaml;

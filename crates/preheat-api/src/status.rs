@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use preheat_core::{Instant, Reason, ReplicaId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::ViolationRecord;
@@ -52,7 +53,7 @@ impl Default for ClockStatus {
 }
 
 /// Whether decisions are being recorded.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JournalHealth {
     /// The file.
     pub path: String,
@@ -65,18 +66,19 @@ pub struct JournalHealth {
 }
 
 /// What keeps the journal from being written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JournalFailure {
     /// What went wrong.
     pub error: String,
     /// What to do about it.
     pub hint: Option<String>,
     /// Time of the first entry that could not be stored; absent when it failed before any came.
+    #[schemars(with = "Option<u64>")]
     pub since: Option<Instant>,
 }
 
 /// What the gateway counted over all pools since this process started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GatewayTotals {
     /// Client connections accepted.
     pub connections: u64,
@@ -117,6 +119,16 @@ pub struct PoolStatus {
     pub draining: u32,
     /// Why the last plan was as it was; absent when it broke an invariant, or before the first.
     pub reason: Option<Reason>,
+    /// The last plan and its reason in words; absent when `reason` is.
+    pub headline: Option<String>,
+    /// What the pool is held to.
+    pub slo: Option<SloStatus>,
+    /// Seconds until each start under way should be ready, as of the last tick, soonest first.
+    #[serde(default)]
+    pub starts_ready_in_s: Vec<f64>,
+    /// How long each phase of a start takes, in the order in which they are passed through.
+    #[serde(default)]
+    pub cold_start_phases: Vec<PhaseStatus>,
     /// The invariant that the last plan broke, if it did: the pool is held as it is.
     pub violation: Option<ViolationRecord>,
     /// When the last decision was made.
@@ -172,8 +184,34 @@ pub struct QuotaStatus {
     pub settles_in_s: Option<f64>,
 }
 
+/// What a pool is held to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SloStatus {
+    /// What is measured: `ttft`.
+    pub metric: String,
+    /// Share of requests that must be within the threshold.
+    pub quantile: f64,
+    /// The bound.
+    pub threshold_s: f64,
+}
+
+/// How long one phase of a start takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PhaseStatus {
+    /// Which.
+    pub phase: String,
+    /// Starts that were seen to pass it.
+    pub seen: u32,
+    /// Starts that were given up in it, or are in it.
+    pub unfinished: u32,
+    /// Median of those that do not skip it.
+    pub p50_s: f64,
+    /// 90th percentile of the same.
+    pub p90_s: f64,
+}
+
 /// The numbers behind the last decision.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DecisionNumbers {
     /// Replicas before limits.
     pub target: u32,
@@ -288,7 +326,9 @@ pub struct DecisionCount {
 }
 
 /// What a plan does to the number of replicas that serve or will.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// More.
@@ -311,9 +351,10 @@ impl Direction {
 }
 
 /// One replica.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReplicaStatus {
     /// Which one.
+    #[schemars(with = "u64")]
     pub id: ReplicaId,
     /// Its phase.
     pub phase: String,

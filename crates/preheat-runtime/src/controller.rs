@@ -8,7 +8,7 @@
 //!
 //! **Invariant:** no clock and no I/O. Time comes with the observation.
 
-mod status;
+pub(crate) mod status;
 mod totals;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -158,23 +158,13 @@ impl Controller {
 
     /// What the pool is doing. The world adds model names, addresses, processes and errors.
     pub fn status(&self) -> PoolStatus {
-        let spec = self.policy.spec();
         let mut status = PoolStatus {
-            pool: self.pool.0.clone(),
-            replicas_min: spec.replicas_min.0,
-            replicas_max: spec.replicas_max.0,
             gateway: self.totals.gateway(),
             totals: self.totals.status(),
-            ..PoolStatus::default()
+            ..status::of_policy(&self.pool.0, &self.policy)
         };
-        let Some(entry) = &self.last else { return status };
-        status.last_tick_at = Some(entry.at);
-        status.desired = entry.body.plan().map_or(0, |plan| plan.desired.0);
-        status.reason = entry.body.explanation().map(|explanation| explanation.reason);
-        status.decision = entry.body.explanation().map(status::numbers);
-        status.violation = entry.body.violation().cloned();
-        if let Some(observation) = entry.body.observation() {
-            status::observe(&mut status, observation, spec.staleness_max);
+        if let Some(entry) = &self.last {
+            status::of_entry(&mut status, entry, self.policy.spec().staleness_max);
         }
         status
     }

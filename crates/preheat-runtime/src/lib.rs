@@ -3,7 +3,6 @@
 //!
 //! **Invariant:** nothing here decides how many replicas there should be.
 
-pub mod admin;
 pub mod clock;
 pub mod controller;
 pub mod dialect;

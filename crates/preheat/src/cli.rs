@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Coldstart(ColdstartArgs),
     /// Show what the pools of a running preheat are doing
     Status(StatusArgs),
+    /// Serve the dashboard of a journal after the fact
+    Dashboard(DashboardArgs),
     /// Tell in words and numbers why a pool was scaled, or was not
     Why(WhyArgs),
     /// Decide every tick of a journal again; exit 1 at the first difference
@@ -77,6 +79,7 @@ pub(crate) enum Command {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum ReferencePage {
     Cli,
+    Openapi,
     Metrics,
     Config,
 }
@@ -205,12 +208,27 @@ pub(crate) struct StatusArgs {
     /// Address of its admin API
     #[arg(long, default_value = "127.0.0.1:8081")]
     pub(crate) admin: SocketAddr,
+    /// File with the token that it wants
+    #[arg(long)]
+    pub(crate) token_file: Option<PathBuf>,
     /// Draw it again every second until interrupted
     #[arg(long)]
     pub(crate) watch: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DashboardArgs {
+    /// The journal, or the state directory that it is in
+    pub(crate) journal: PathBuf,
+    /// Address to listen on; port 0 takes any that is free
+    #[arg(long, default_value = "127.0.0.1:8082")]
+    pub(crate) listen: SocketAddr,
+    /// File with the token that clients must send; needed where other machines can connect
+    #[arg(long)]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,6 @@ mod admin_client;
 mod moments;
 mod terminal;
 mod view;
-mod words;
 
 mod failure;
 

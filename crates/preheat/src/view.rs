@@ -6,7 +6,9 @@ use std::time::Duration;
 use preheat_api::status::{GatewayTotals, PoolStatus, ReplicaStatus, ScheduledStatus, Status};
 use preheat_core::Instant;
 
-use crate::{moments, words};
+use preheat_api::words;
+
+use crate::moments;
 
 /// Everything a status says, for a terminal of at least 80 columns.
 pub(crate) fn status(status: &Status) -> String {

@@ -25,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("preheat-local", &["preheat-runtime", "preheat-api", "preheat-core"]),
     ("preheat-kube", &["preheat-runtime", "preheat-api", "preheat-core"]),
     ("preheat-emulator", &["preheat-runtime", "preheat-engine", "preheat-core"]),
+    ("preheat-web", &["preheat-runtime", "preheat-api", "preheat-core"]),
 ];
 
 /// Crates that the pure ones must never see.

@@ -46,6 +46,7 @@ pub(super) struct HoldWire {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct AdminWire {
     pub(super) listen: Set<String>,
+    pub(super) token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -7,6 +7,23 @@ use preheat_api::config::LocalConfig;
 use crate::{BASE, check, parse};
 
 #[test]
+fn whoever_is_not_on_this_machine_needs_a_token() {
+    let everywhere = "admin: {listen: '0.0.0.0:8081'}\npools:";
+    check(
+        "pools:",
+        everywhere,
+        &[
+            "preheat.yaml:2:17: `admin.listen` is 0.0.0.0:8081; it must be of this machine, like 127.0.0.1:8081, or `admin.tokenFile` must be set",
+            "  |",
+            "2 | admin: {listen: '0.0.0.0:8081'}",
+            "  |                 ^",
+        ],
+    );
+    let guarded = "admin: {listen: '0.0.0.0:8081', tokenFile: token}\npools:";
+    assert_eq!(parse(&BASE.replace("pools:", guarded)), "valid");
+}
+
+#[test]
 fn names_models_and_ports_must_differ_and_suffice() {
     check(
         "modelName: m",

@@ -4,13 +4,65 @@
 
 use std::time::Duration;
 
-use preheat_api::status::{DecisionNumbers, PoolStatus, QuotaStatus, ReplicaStatus};
+use preheat_api::journal::JournalEntry;
+use preheat_api::status::{
+    DecisionNumbers, PhaseStatus, PoolStatus, QuotaStatus, ReplicaStatus, SloStatus,
+};
+use preheat_api::words;
 use preheat_core::{
-    Allowance, Explanation, Instant, Observation, ReplicaObservation, ReplicaPhase, Sample,
+    Allowance, Explanation, Instant, Observation, PhaseExplanation, Policy, ReplicaObservation,
+    ReplicaPhase, Sample, SloMetric,
 };
 
+/// What is known before anything was decided.
+pub(crate) fn of_policy(pool: &str, policy: &Policy) -> PoolStatus {
+    let spec = policy.spec();
+    let metric = match spec.slo.metric {
+        SloMetric::Ttft => "ttft",
+    };
+    PoolStatus {
+        pool: pool.to_owned(),
+        replicas_min: spec.replicas_min.0,
+        replicas_max: spec.replicas_max.0,
+        slo: Some(SloStatus {
+            metric: metric.to_owned(),
+            quantile: spec.slo.quantile.get(),
+            threshold_s: spec.slo.threshold.as_secs_f64(),
+        }),
+        ..PoolStatus::default()
+    }
+}
+
+/// Fills in what a tick saw and decided.
+pub(crate) fn of_entry(status: &mut PoolStatus, entry: &JournalEntry, staleness_max: Duration) {
+    status.last_tick_at = Some(entry.at);
+    status.desired = entry.body.plan().map_or(0, |plan| plan.desired.0);
+    status.violation = entry.body.violation().cloned();
+    if let (Some(plan), Some(explanation)) = (entry.body.plan(), entry.body.explanation()) {
+        status.reason = Some(explanation.reason);
+        status.headline = Some(words::headline(plan, explanation));
+        status.decision = Some(numbers(explanation));
+        let residuals = explanation.supply.residuals.iter();
+        status.starts_ready_in_s = residuals.map(Duration::as_secs_f64).collect();
+        status.cold_start_phases = explanation.cold_start.phases.iter().map(phase).collect();
+    }
+    if let Some(observation) = entry.body.observation() {
+        observe(status, observation, staleness_max);
+    }
+}
+
+fn phase(seen: &PhaseExplanation) -> PhaseStatus {
+    PhaseStatus {
+        phase: seen.phase.name().to_owned(),
+        seen: seen.samples,
+        unfinished: seen.censored,
+        p50_s: seen.p50.as_secs_f64(),
+        p90_s: seen.p90.as_secs_f64(),
+    }
+}
+
 /// The numbers behind a decision.
-pub(super) fn numbers(explanation: &Explanation) -> DecisionNumbers {
+fn numbers(explanation: &Explanation) -> DecisionNumbers {
     let (demand, cold_start) = (&explanation.demand, &explanation.cold_start);
     let rehearsal = &explanation.rehearsal;
     DecisionNumbers {
@@ -33,7 +85,7 @@ pub(super) fn numbers(explanation: &Explanation) -> DecisionNumbers {
 
 /// Fills in what was seen.
 /// Values are left out once they are older than the policy believes; their ages stay.
-pub(super) fn observe(status: &mut PoolStatus, observation: &Observation, staleness_max: Duration) {
+fn observe(status: &mut PoolStatus, observation: &Observation, staleness_max: Duration) {
     let now = observation.now;
     let ready = observation.replicas.iter().filter(|r| r.phase == ReplicaPhase::Ready);
     for replica in ready {

@@ -9,6 +9,7 @@
 //!
 //! **Invariant:** a file that is damaged, foreign or from a newer preheat is never changed.
 
+mod latest;
 mod reader;
 mod replay;
 mod tally;
@@ -23,6 +24,7 @@ mod error;
 mod tests;
 
 pub use error::{BodyError, JournalError};
+pub use latest::{latest_moment, latest_status};
 pub use reader::{Entries, JournalReader, Selection, StoredEntry};
 pub use replay::{Difference, ReplayReport, Restored, replay, restore};
 pub use tally::tally;

@@ -157,6 +157,62 @@ impl JournalReader {
         self.one(filter, params![pool, integer(at.as_nanos())])
     }
 
+    /// Ticks of `pool` from `from` on and before `until`, by their time, at most `limit` of them.
+    ///
+    /// # Errors
+    /// When the file or an entry can't be read.
+    pub fn ticks_by_time(
+        &self,
+        pool: &str,
+        from: Instant,
+        until: Instant,
+        limit: u32,
+    ) -> Result<Vec<StoredEntry>, JournalError> {
+        let filter = "pool = ?1 AND kind <> 'checkpoint' AND at_ns >= ?2 AND at_ns < ?3 \
+                      ORDER BY at_ns, seq LIMIT ?4";
+        let (from, until) = (integer(from.as_nanos()), integer(until.as_nanos()));
+        self.some(filter, params![pool, from, until, limit])
+    }
+
+    /// Ticks of `pool` with a number below `seq`, newest first, at most `limit` of them.
+    ///
+    /// # Errors
+    /// When the file or an entry can't be read.
+    pub fn ticks_before(
+        &self,
+        pool: &str,
+        seq: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredEntry>, JournalError> {
+        let filter = "pool = ?1 AND kind <> 'checkpoint' AND seq < ?2 ORDER BY seq DESC LIMIT ?3";
+        self.some(filter, params![pool, integer(seq), limit])
+    }
+
+    /// The entry of that number.
+    ///
+    /// # Errors
+    /// When the file or the entry can't be read.
+    pub fn entry(&self, seq: u64) -> Result<Option<StoredEntry>, JournalError> {
+        self.one("seq = ?1", params![integer(seq)])
+    }
+
+    /// Time of the first and of the last entry of `pool`; `None` without entries.
+    ///
+    /// # Errors
+    /// When SQLite can't read the file.
+    pub fn span(&self, pool: &str) -> Result<Option<(Instant, Instant)>, JournalError> {
+        let at = |order: &str| {
+            let sql =
+                format!("SELECT at_ns FROM entries WHERE pool = ?1 ORDER BY at_ns {order} LIMIT 1");
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            statement.query_row([pool], |row| row.get::<_, i64>(0)).optional()
+        };
+        let read = || Ok(at("ASC")?.zip(at("DESC")?));
+        let found = read().map_err(|source| self.failed(source))?;
+        let instant = |nanos: i64| Instant::from_nanos(u64::try_from(nanos).unwrap_or_default());
+        Ok(found.map(|(first, last)| (instant(first), instant(last))))
+    }
+
     /// Writes the selected entries to `out`, one line of JSON each. Returns how many.
     ///
     /// # Errors
@@ -187,6 +243,21 @@ impl JournalReader {
         };
         let raw = read().map_err(|source| self.failed(source))?;
         raw.map(|raw| raw.check(&self.path)).transpose()
+    }
+
+    fn some(
+        &self,
+        filter: &str,
+        values: &[&dyn rusqlite::ToSql],
+    ) -> Result<Vec<StoredEntry>, JournalError> {
+        let sql = format!("SELECT {COLUMNS} FROM entries WHERE {filter}");
+        let read = || {
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let rows = statement.query_map(values, RawEntry::read)?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let raw = read().map_err(|source| self.failed(source))?;
+        raw.into_iter().map(|raw| raw.check(&self.path)).collect()
     }
 
     fn last_seq(&self) -> rusqlite::Result<i64> {

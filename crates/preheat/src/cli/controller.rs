@@ -28,6 +28,10 @@ pub(crate) struct ControllerArgs {
     /// Where the dashboard and the admin API listen
     #[arg(long, default_value = "127.0.0.1:8081")]
     pub(crate) admin: SocketAddr,
+    /// File with the token that clients must send; without one, other machines are told metrics and
+    /// health only
+    #[arg(long)]
+    pub(crate) admin_token_file: Option<PathBuf>,
     /// This process's name among several
     #[arg(long, env = "POD_NAME", hide_env = true)]
     pub(crate) identity: Option<String>,

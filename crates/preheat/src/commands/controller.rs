@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use preheat_api::status::{ClockStatus, Status};
+use preheat_api::words;
 use preheat_kube::{ControllerOptions, KubeController, LeaseOptions, PoolStatuses, StartError};
 use preheat_local::StateDir;
-use preheat_runtime::admin::{Admin, StatusSource};
 use preheat_runtime::clock::{Clock, TimeScale};
 use preheat_runtime::journal::{Journal, JournalOptions};
+use preheat_web::{Admin, Source, StatusSource};
 use tokio::sync::watch;
 
 use super::up;
 use super::why::JOURNAL_FILE;
 use crate::cli::ControllerArgs;
 use crate::failure::{Answer, hinted};
-use crate::words;
 
 pub(crate) fn run(args: ControllerArgs) -> anyhow::Result<Answer> {
     super::log_to_stderr();
@@ -29,7 +29,8 @@ async fn control(args: ControllerArgs) -> anyhow::Result<Answer> {
         let hint = error.hint();
         hinted(error, hint)
     })?;
-    let admin = Admin::bind(args.admin)
+    let token = super::read_token(args.admin_token_file.as_deref())?;
+    let admin = Admin::bind(args.admin, token)
         .await
         .map_err(|error| up::cannot_bind("--admin", args.admin, &error))?;
     // A cluster's times are real ones.
@@ -55,7 +56,7 @@ async fn control(args: ControllerArgs) -> anyhow::Result<Answer> {
     let options = ControllerOptions {
         namespace: args.namespace,
         lease,
-        journal_file,
+        journal_file: journal_file.clone(),
         instance,
         headline: words::headline,
     };
@@ -64,7 +65,8 @@ async fn control(args: ControllerArgs) -> anyhow::Result<Answer> {
     let controller = controller.map_err(failed)?;
     let (stopping, stopped) = watch::channel(false);
     let status = status_source(controller.statuses(), clock, journal.clone());
-    let admin_task = tokio::spawn(admin.serve(status, up::until(stopped.clone())));
+    let source = Source { status, journal: Some(journal_file), live: true };
+    let admin_task = tokio::spawn(admin.serve(source, up::until(stopped.clone())));
     let controller_task = tokio::spawn(controller.run(stopped));
     tracing::info!(admin = %args.admin, "watching the cluster");
 

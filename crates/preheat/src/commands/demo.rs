@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::Context;
 use preheat_api::journal::EntryBody;
 use preheat_api::status::PoolStatus;
+use preheat_api::words;
 use preheat_core::Instant;
 use preheat_load::{LoadConfig, LoadProgress, LoadReport, Target};
 use preheat_runtime::clock::TimeScale;
@@ -27,7 +28,7 @@ use crate::admin_client::AdminClient;
 use crate::cli::DemoArgs;
 use crate::failure::Answer;
 use crate::terminal::Line;
-use crate::{view, words};
+use crate::view;
 
 /// Time between two looks at the pool, in wall time.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -74,7 +75,7 @@ async fn play(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Option<LoadReport>> {
     let mut stop = std::pin::pin!(stop);
-    let admin = AdminClient::new(stage.admin);
+    let admin = AdminClient::new(stage.admin, None);
     let mut watcher = Watcher::new(line, stage);
     loop {
         tokio::select! {

@@ -4,6 +4,7 @@ mod coldstart;
 mod compare;
 mod controller;
 mod crd;
+mod dashboard;
 mod demo;
 mod engine;
 mod load;
@@ -23,9 +24,10 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use preheat_api::config::LocalConfig;
+use preheat_web::Token;
 
 use crate::cli::{Cli, Command};
-use crate::failure::{Answer, hinted_if};
+use crate::failure::{Answer, hinted, hinted_if};
 
 /// The engine that demo and emulator run unless told otherwise: the class this tool is made for.
 pub(crate) const PROFILE_DEFAULT: &str = "qwen-27b-fp8-h100";
@@ -44,6 +46,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Answer> {
         Command::Size(args) => size::run(&args),
         Command::Coldstart(args) => coldstart::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Dashboard(args) => dashboard::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Engine(args) => engine::run(args),
@@ -58,6 +61,18 @@ pub(crate) fn read_config(path: &Path) -> anyhow::Result<LocalConfig> {
         let hint = error.hint();
         hinted_if(error, hint)
     })
+}
+
+/// Reads the token of an admin server from its file, where one is named.
+pub(crate) fn read_token(file: Option<&Path>) -> anyhow::Result<Option<Token>> {
+    let Some(file) = file else { return Ok(None) };
+    let shown = file.display();
+    let hint =
+        || format!("write 16 or more letters and digits into {shown}, and let nobody else read it");
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| hinted(format!("can't read the token in {shown}: {error}"), hint()))?;
+    let token = Token::parse(&text).map_err(|error| hinted(format!("{shown}: {error}"), hint()))?;
+    Ok(Some(token))
 }
 
 /// Writes data to stdout; a reader that has gone away is an error that ends the command quietly.

@@ -20,9 +20,14 @@ pub(crate) fn print(page: ReferencePage) -> anyhow::Result<Answer> {
         ReferencePage::Cli => cli(),
         ReferencePage::Metrics => metrics(),
         ReferencePage::Config => config(),
+        ReferencePage::Openapi => openapi()?,
     };
     super::print(&text)?;
     Ok(Answer::Yes)
+}
+
+fn openapi() -> anyhow::Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(&preheat_web::openapi_document())?))
 }
 
 const MADE: &str = "Made from the code by `make reference`.\n";

@@ -12,8 +12,9 @@ use crate::view;
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Answer> {
+    let token = super::read_token(args.token_file.as_deref())?;
     super::runtime()?.block_on(async {
-        let client = AdminClient::new(args.admin);
+        let client = AdminClient::new(args.admin, token);
         if args.watch && !args.json {
             return watch(&client, args).await;
         }

@@ -15,12 +15,12 @@ use preheat_api::config::{Launch, LocalConfig};
 use preheat_core::{Claim, Memory};
 use preheat_gateway::{Gateway, GatewayConfig};
 use preheat_local::{LocalWorld, ShutdownMode, StateDir, WorldOptions};
-use preheat_runtime::admin::Admin;
 use preheat_runtime::clock::{Clock, TimeScale};
 use preheat_runtime::controller::Controller;
 use preheat_runtime::journal::{Journal, JournalOptions, JournalReader, restore};
 use preheat_runtime::quota_board::QuotaBoard;
 use preheat_runtime::routing::{PoolId, routing_channel};
+use preheat_web::{Admin, Source};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -101,7 +101,8 @@ async fn up(config: LocalConfig, stop: impl Future<Output = ()>) -> anyhow::Resu
         hinted(error, hint)
     })?;
     let gateway_listener = bind("gateway.listen", config.gateway.listen).await?;
-    let admin = Admin::bind(config.admin_listen)
+    let token = super::read_token(config.admin_token_file.as_deref())?;
+    let admin = Admin::bind(config.admin_listen, token)
         .await
         .map_err(|error| cannot_bind("admin.listen", config.admin_listen, &error))?;
     let clock = state.clock(TimeScale::try_from(config.time_scale)?);
@@ -130,7 +131,8 @@ async fn up(config: LocalConfig, stop: impl Future<Output = ()>) -> anyhow::Resu
     let gateway = Gateway::new(gateway_config(&config, &clock), clock.clone(), routes);
     let stats = gateway.stats();
     let status = StatusParts::new(&config, &clock, &journal, &world, &loops, stats).source();
-    let admin_task = tokio::spawn(admin.serve(status, until(stopped.clone())));
+    let source = Source { status, journal: Some(journal_file), live: true };
+    let admin_task = tokio::spawn(admin.serve(source, until(stopped.clone())));
     let gateway_task =
         tokio::spawn(serve_gateway(gateway, gateway_listener, until(stopped.clone())));
     let loop_tasks: Vec<JoinHandle<()>> =

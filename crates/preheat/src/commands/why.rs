@@ -3,13 +3,14 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use preheat_api::journal::{EntryBody, JournalEntry};
+use preheat_api::journal::JournalEntry;
+use preheat_api::words;
 use preheat_core::Instant;
 use preheat_runtime::journal::{JournalReader, Selection, StoredEntry};
 
 use crate::cli::WhyArgs;
 use crate::failure::{Answer, hinted};
-use crate::{moments, words};
+use crate::moments;
 
 /// File name of the journal in a state directory.
 pub(crate) const JOURNAL_FILE: &str = "journal.db";
@@ -113,23 +114,17 @@ fn ticks(
 fn tell(text: &mut String, entry: &JournalEntry, brief: bool) {
     // Writing to a string can't fail.
     let _ = write!(text, "{}  {}  ", moments::shown(entry.at), entry.pool);
-    match &entry.body {
-        EntryBody::Decided(tick) => {
-            let _ = writeln!(text, "{}", words::headline(&tick.plan, &tick.explanation));
-            if !brief {
-                for line in words::details(&tick.explanation, &tick.observation) {
-                    let _ = writeln!(text, "  {line}");
-                }
-            }
+    if let Some(headline) = words::entry(&entry.body) {
+        let _ = writeln!(text, "{headline}");
+    }
+    if brief {
+        return;
+    }
+    if let (Some(explanation), Some(observation)) =
+        (entry.body.explanation(), entry.body.observation())
+    {
+        for line in words::details(explanation, observation, moments::shown) {
+            let _ = writeln!(text, "  {line}");
         }
-        EntryBody::Held(tick) => {
-            let violation = &tick.violation;
-            let _ = writeln!(
-                text,
-                "Did nothing: the decision broke invariant {} ({}). Please report it, with the journal.",
-                violation.id, violation.seen
-            );
-        }
-        EntryBody::Checkpoint(_) => {}
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::report::mean_s;
 use super::seen::Seen;
-use crate::words::seconds;
+use preheat_api::words::seconds;
 
 /// Loading begins with importing Python and CUDA, which no disk makes shorter: about ten seconds on an
 /// idle node, as in the start-up model of `preheat-engine`.

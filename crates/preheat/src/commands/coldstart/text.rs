@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::report::{PhaseRow, PoolReport, Report};
 use super::savings::Technique;
-use crate::words::seconds;
+use preheat_api::words::seconds;
 
 /// Width of the bar of a whole start.
 const BAR_CELLS: f64 = 40.0;

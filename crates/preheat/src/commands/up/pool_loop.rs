@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use preheat_api::schedule::Schedules;
+use preheat_api::words;
 use preheat_core::{Action, Explanation, Observation, Plan};
 use preheat_local::LocalWorld;
 use preheat_runtime::clock::Clock;
@@ -12,8 +13,6 @@ use preheat_runtime::quota_board::QuotaBoard;
 use preheat_runtime::routing::PoolId;
 use preheat_runtime::traffic_meter::PoolMeter;
 use tokio::sync::watch;
-
-use crate::words;
 
 /// A controller that the loop ticks and the status reads.
 #[derive(Clone, Debug)]

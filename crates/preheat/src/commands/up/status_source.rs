@@ -11,10 +11,10 @@ use preheat_api::status::{
 use preheat_core::{Instant, ReplicaPhase};
 use preheat_gateway::GatewayStats;
 use preheat_local::{LocalWorld, ReplicaProcess};
-use preheat_runtime::admin::StatusSource;
 use preheat_runtime::clock::Clock;
 use preheat_runtime::controller::set_replicas;
 use preheat_runtime::journal::Journal;
+use preheat_web::StatusSource;
 
 use super::pool_loop::{PoolLoop, SharedController};
 

@@ -8,10 +8,10 @@ use preheat_core::{
     RehearsalExplanation, ReplicaId, ScheduledDemand, StopReason, SupplyExplanation,
 };
 
-use crate::moments;
+use crate::journal::{EntryBody, ViolationRecord};
 
 /// `Started 2 replicas; drained r3.` or what it did not do.
-pub(crate) fn headline(plan: &Plan, explanation: &Explanation) -> String {
+pub fn headline(plan: &Plan, explanation: &Explanation) -> String {
     let done: Vec<String> = plan.actions.iter().map(action).collect();
     let why = reason(explanation);
     if done.is_empty() {
@@ -21,13 +21,33 @@ pub(crate) fn headline(plan: &Plan, explanation: &Explanation) -> String {
     }
 }
 
-/// Everything that led there, one sentence a line.
-pub(crate) fn details(explanation: &Explanation, observation: &Observation) -> Vec<String> {
+/// The same for whatever a journal's entry says; `None` for a checkpoint, which did nothing.
+pub fn entry(body: &EntryBody) -> Option<String> {
+    match body {
+        EntryBody::Decided(tick) => Some(headline(&tick.plan, &tick.explanation)),
+        EntryBody::Held(tick) => {
+            let ViolationRecord { id, seen } = &tick.violation;
+            Some(format!(
+                "Did nothing: the decision broke invariant {id} ({seen}). Please report it, with the \
+                 journal."
+            ))
+        }
+        EntryBody::Checkpoint(_) => None,
+    }
+}
+
+/// Everything that led there, one sentence a line. `moment` is how a time is shown: here, nobody knows
+/// in which time zone it is read.
+pub fn details(
+    explanation: &Explanation,
+    observation: &Observation,
+    moment: impl Fn(Instant) -> String,
+) -> Vec<String> {
     let mut lines = vec![demand(explanation)];
     lines.extend(rehearsals(explanation));
     lines.push(capacity(explanation));
     lines.push(backlog(explanation));
-    lines.extend(schedule(explanation, observation));
+    lines.extend(schedule(explanation, observation, moment));
     lines.push(supply(explanation));
     lines.extend(phases(explanation));
     lines.push(target(explanation));
@@ -137,7 +157,7 @@ fn lacking(explanation: &Explanation) -> Option<String> {
 }
 
 /// `4 are needed, but 2 may be held: chat comes first`.
-pub(crate) fn short_of(
+pub fn short_of(
     target: u32,
     allowed: u32,
     taken_by: &[String],
@@ -281,12 +301,17 @@ fn backlog(explanation: &Explanation) -> String {
 const ENTRIES_SHOWN: usize = 3;
 
 /// What is announced, and whether it decided anything; `None` when nothing is.
-fn schedule(explanation: &Explanation, observation: &Observation) -> Option<String> {
+fn schedule(
+    explanation: &Explanation,
+    observation: &Observation,
+    moment: impl Fn(Instant) -> String,
+) -> Option<String> {
     let entries = &observation.scheduled;
     if entries.is_empty() {
         return None;
     }
-    let shown = entries.iter().take(ENTRIES_SHOWN).map(|entry| announced(entry, observation.now));
+    let shown =
+        entries.iter().take(ENTRIES_SHOWN).map(|entry| announced(entry, observation.now, &moment));
     let shown: Vec<String> = shown.collect();
     let rest = entries.len().saturating_sub(ENTRIES_SHOWN);
     let more = if rest > 0 { format!("; and {rest} more") } else { String::new() };
@@ -310,13 +335,13 @@ fn schedule(explanation: &Explanation, observation: &Observation) -> Option<Stri
 }
 
 /// `12 from 2026-12-01 08:50:00 (in 25 min) until 2026-12-01 11:00:00`.
-fn announced(entry: &ScheduledDemand, now: Instant) -> String {
+fn announced(entry: &ScheduledDemand, now: Instant, moment: impl Fn(Instant) -> String) -> String {
     let begins = if entry.from <= now {
         "begun".to_owned()
     } else {
         format!("in {}", minutes(entry.from.since(now)))
     };
-    let (from, until) = (moments::shown(entry.from), moments::shown(entry.until));
+    let (from, until) = (moment(entry.from), moment(entry.until));
     format!("{} from {from} ({begins}) until {until}", entry.replicas)
 }
 
@@ -441,12 +466,12 @@ fn ids(replicas: &[ReplicaId]) -> String {
 }
 
 /// `5.5/s`, with a digit more where it is small.
-pub(crate) fn rate(per_second: f64) -> String {
+pub fn rate(per_second: f64) -> String {
     if per_second < 1.0 { format!("{per_second:.2}/s") } else { format!("{per_second:.1}/s") }
 }
 
 /// `0.35 s`, `9.8 s`, `152 s`.
-pub(crate) fn seconds(duration: Duration) -> String {
+pub fn seconds(duration: Duration) -> String {
     let secs = duration.as_secs_f64();
     match secs {
         _ if secs < 1.0 => format!("{secs:.2} s"),

@@ -1,0 +1,26 @@
+//! The admin server: what preheat says about itself over HTTP. `/metrics` for Prometheus, `/healthz`
+//! for probes, `/status` and `/api/v1` for programs, and the dashboard's page for people.
+//!
+//! It is given a [`Source`] and asks nothing else: a running preheat and a journal after the fact
+//! look the same from here.
+//!
+//! **Invariant:** read-only. Nothing here changes what is scaled, or holds a tick up.
+//!
+//! **Invariant:** whoever is not on this machine needs a token.
+
+mod server;
+
+mod access;
+mod routes;
+
+mod api;
+mod history;
+mod source;
+
+mod openapi;
+mod page;
+
+pub use access::{Token, TokenError};
+pub use openapi::document as openapi_document;
+pub use server::Admin;
+pub use source::{Source, StatusSource, journal_status};

@@ -1,0 +1,121 @@
+//! The description of the HTTP API, made from the types that it answers with. `docs/reference` has
+//! it as a file, which a test compares.
+
+use preheat_api::v1::{Decision, DecisionLog, Error, Fleet, History, Pool};
+use schemars::JsonSchema;
+use schemars::generate::{SchemaGenerator, SchemaSettings};
+use serde_json::{Value, json};
+
+/// The document, in OpenAPI 3.1.
+pub fn document() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut schemas = settings.for_serialize().into_generator();
+    let paths = paths(&mut schemas);
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "preheat",
+            "version": "1",
+            "description": "What preheat's pools are doing, did, and why. Read-only. Moments are \
+                seconds of model time since the world's origin, durations seconds of model time, \
+                ratios 0 to 1; what is not known is null. Fields may be added within a version.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas.take_definitions(true),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{}, {"token": []}],
+    })
+}
+
+fn paths(schemas: &mut SchemaGenerator) -> Value {
+    let pool = json!({
+        "name": "pool", "in": "path", "required": true, "schema": {"type": "string"},
+    });
+    let query = |name: &str, is_required: bool, kind: &str, what: &str| {
+        json!({
+            "name": name, "in": "query", "required": is_required, "description": what,
+            "schema": {"type": kind},
+        })
+    };
+    let refusal = body::<Error>(schemas, "Why there is no answer");
+    let get = |summary: &str, parameters: Vec<Value>, answer: Value| {
+        json!({"get": {
+            "summary": summary,
+            "parameters": parameters,
+            "responses": {"200": answer, "default": refusal.clone()},
+        }})
+    };
+    json!({
+        "/api/v1/fleet": get("Every pool in a line", vec![], body::<Fleet>(schemas, "The fleet")),
+        "/api/v1/events": get(
+            "The fleet whenever it changes, at most once a second",
+            vec![],
+            events("`fleet` events, each a Fleet"),
+        ),
+        "/api/v1/pools/{pool}": get(
+            "One pool with its replicas",
+            vec![pool.clone()],
+            body::<Pool>(schemas, "The pool"),
+        ),
+        "/api/v1/pools/{pool}/history": get(
+            "What happened, in at most about `points` steps of equal width",
+            vec![
+                pool.clone(),
+                query("from_s", true, "number", "From this moment"),
+                query("until_s", true, "number", "Until this moment, at most a year later"),
+                query("points", false, "integer", "About so many steps; 600 unless given, at most 2000"),
+            ],
+            body::<History>(schemas, "The history"),
+        ),
+        "/api/v1/pools/{pool}/decisions": get(
+            "Decisions at which something was done, newest first",
+            vec![
+                pool.clone(),
+                query("before", false, "integer", "Only those with a lower number"),
+                query("limit", false, "integer", "At most so many; 50 unless given, at most 200"),
+                query("all", false, "boolean", "Those at which nothing was done as well"),
+            ],
+            body::<DecisionLog>(schemas, "The log"),
+        ),
+        "/api/v1/pools/{pool}/decisions/{seq}": get(
+            "One decision with every number that led to it",
+            vec![
+                pool.clone(),
+                json!({
+                    "name": "seq", "in": "path", "required": true, "schema": {"type": "integer"},
+                }),
+            ],
+            body::<Decision>(schemas, "The decision"),
+        ),
+        "/api/v1/pools/{pool}/events": get(
+            "The pool whenever it changes, at most once a second, and its decisions as they are made",
+            vec![
+                pool,
+                json!({
+                    "name": "Last-Event-ID", "in": "header", "required": false,
+                    "description": "Number of the last decision known: those since are told first",
+                    "schema": {"type": "integer"},
+                }),
+            ],
+            events(
+                "`pool` events, each a Pool; `decision` events, each a DecisionSummary with its \
+                 number as id; `caught-up`, whose id is the newest number; `reset` when more was \
+                 missed than is told",
+            ),
+        ),
+    })
+}
+
+fn body<T: JsonSchema>(schemas: &mut SchemaGenerator, what: &str) -> Value {
+    let schema = schemas.subschema_for::<T>();
+    json!({"description": what, "content": {"application/json": {"schema": schema}}})
+}
+
+fn events(what: &str) -> Value {
+    json!({"description": what, "content": {"text/event-stream": {"schema": {"type": "string"}}}})
+}

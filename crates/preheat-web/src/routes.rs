@@ -1,0 +1,61 @@
+//! Which path answers what.
+
+use axum::extract::State;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
+use preheat_runtime::telemetry;
+
+use crate::access::{self, Token};
+use crate::api::{self, Api};
+use crate::source::Source;
+use crate::{openapi, page};
+
+pub(crate) fn router(source: Source, token: Option<Token>) -> Router {
+    Router::new()
+        .route(
+            "/healthz",
+            get(|| async { plain(StatusCode::OK, "text/plain; charset=utf-8", "ok\n") }),
+        )
+        .route("/metrics", get(metrics))
+        .route("/status", get(status))
+        .route("/api/v1/fleet", get(api::fleet))
+        .route("/api/v1/events", get(api::fleet_events))
+        .route("/api/v1/pools/{pool}", get(api::pool))
+        .route("/api/v1/pools/{pool}/history", get(api::history))
+        .route("/api/v1/pools/{pool}/decisions", get(api::decisions))
+        .route("/api/v1/pools/{pool}/decisions/{seq}", get(api::decision))
+        .route("/api/v1/pools/{pool}/events", get(api::pool_events))
+        .route("/api/v1/openapi.json", get(|| async { Json(openapi::document()) }))
+        .route("/", get(page::index))
+        .fallback(get(page::file))
+        .with_state(Api::new(source))
+        .layer(from_fn_with_state(token, access::check))
+        .layer(from_fn(access::seal))
+}
+
+async fn metrics(State(api): State<Api>) -> Response {
+    let text = telemetry::render(&(api.source().status)());
+    plain(StatusCode::OK, telemetry::CONTENT_TYPE, text)
+}
+
+async fn status(State(api): State<Api>) -> Response {
+    match serde_json::to_vec(&(api.source().status)()) {
+        Ok(json) => plain(StatusCode::OK, "application/json", json),
+        Err(error) => {
+            let text = format!("{error}\n");
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", text)
+        }
+    }
+}
+
+fn plain(status: StatusCode, content_type: &'static str, body: impl IntoResponse) -> Response {
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
