@@ -3,14 +3,46 @@
 CARGO ?= cargo
 
 .PHONY: demo test test-kube cluster deploy bench efficacy efficacy-quick lint docs deny reference
+.PHONY: web web-if-node web-test screenshots
 
 ## Watch an autoscaler keep a pool of engine processes ahead of real traffic (about two minutes).
-demo:
+## It prints the address of the dashboard.
+demo: web-if-node
 	$(CARGO) run --release --locked --quiet -p preheat -- demo $(ARGS)
 
 ## Everything that can be shown to work, in about ten minutes on two cores.
-test:
+test: web-if-node
 	$(CARGO) test --workspace --locked
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory web-test; \
+	else echo "note: Node.js is not here, so the dashboard's page was not tested" >&2; fi
+
+## The dashboard's page, into web/dist, from where the next build of preheat takes it.
+web: web/dist/index.html
+
+WEB_SOURCES := $(shell find web/src web/public web/index.html web/vite.config.ts -type f)
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	cd web && npm ci --silent --no-audit --no-fund
+	touch $@
+web/dist/index.html: web/node_modules/.package-lock.json $(WEB_SOURCES)
+	cd web && npm run --silent build
+
+## The same where that can be done; preheat works without the page, and its address says how to get it.
+web-if-node:
+	@if command -v npm >/dev/null; then \
+	  $(MAKE) --no-print-directory web || echo "note: the dashboard's page could not be built; going on without it" >&2; \
+	else echo "note: Node.js is not here, so preheat is built without the dashboard's page" >&2; fi
+
+## The page: types, unit tests, size, and in a real browser where there is one.
+web-test: web
+	cd web && node scripts/types.mjs --check && npm run --silent lint && npm test --silent && npm run --silent size
+	@if command -v $${CHROMIUM:-chromium} >/dev/null; then \
+	  $(CARGO) build --locked --quiet -p preheat && cd web && npm run --silent browser; \
+	else echo "note: there is no Chromium, so the page was not tried in a browser" >&2; fi
+
+## The screenshots in docs/images, of a demo of a minute.
+screenshots: web
+	$(CARGO) build --release --locked -p preheat
+	cd web && PREHEAT=$${CARGO_TARGET_DIR:-../target}/release/preheat SHOTS=../docs/images npm run --silent browser
 
 ## preheat against a real control plane: etcd, kube-apiserver and kube-controller-manager are built
 ## with Go first, once, which takes a quarter of an hour on two cores. `make test` runs the same

@@ -58,8 +58,8 @@ async fn look(
     client.status().await.map_err(|error| {
         hinted(
             format!("no preheat answers at {}: {error:#}", args.admin),
-            "is `preheat up` running? its configuration's admin.listen says where it answers; \
-             pass that with --admin",
+            "is `preheat up` running? its configuration's admin.listen says where it answers; pass \
+             that with --admin, and the file that its admin.tokenFile names with --token-file",
         )
     })
 }

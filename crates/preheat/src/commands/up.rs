@@ -137,7 +137,11 @@ async fn up(config: LocalConfig, stop: impl Future<Output = ()>) -> anyhow::Resu
         tokio::spawn(serve_gateway(gateway, gateway_listener, until(stopped.clone())));
     let loop_tasks: Vec<JoinHandle<()>> =
         loops.into_iter().map(|pool| tokio::spawn(pool.run(stopped.clone()))).collect();
-    tracing::info!(gateway = %config.gateway.listen, admin = %config.admin_listen, "serving");
+    tracing::info!(
+        gateway = %config.gateway.listen,
+        dashboard = %format_args!("http://{}/", config.admin_listen),
+        "serving"
+    );
 
     stop.await;
     tracing::info!("stopping: requests under way may finish");

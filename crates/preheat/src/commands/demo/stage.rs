@@ -66,11 +66,12 @@ impl Stage {
         format!(
             "preheat demo: {requests} requests of real traffic over {} of model time, {} times faster than \
              real.\nEngines: {PROFILE_DEFAULT} (emulated), max-num-seqs 64, a cold start of about 140 s. \
-             Aim: TTFT P99 ≤ 2 s.\nState, logs and journal: {}\nWatch it elsewhere: preheat status \
-             --admin {} --watch\n",
+             Aim: TTFT P99 ≤ 2 s.\nState, logs and journal: {}\nLook at it: http://{}/  or: preheat \
+             status --admin {} --watch\n",
             super::model_minutes(args),
             args.time_scale,
             self.state_dir.display(),
+            self.admin,
             self.admin
         )
     }

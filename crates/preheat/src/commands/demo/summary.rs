@@ -59,6 +59,7 @@ fn text(summary: &Summary, report: &LoadReport) -> String {
     let journal = &summary.journal;
     format!(
         "\n{}GPU-seconds  {:.0} ({} started, {} stopped, at most {} at once)\n\n\
+         Look at all of it:         preheat dashboard {journal}\n\
          Why it did what it did:    preheat why --journal {journal} --changes 20\n\
          Decide all of it again:    preheat replay {journal}\n",
         crate::commands::load::report_text(report),

@@ -1,0 +1,113 @@
+/** A recorded journal, a `preheat dashboard` that serves it, and a headless Chromium that looks. */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const NAMES = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+
+/** The browser's program: `CHROMIUM`, or what the path has. */
+export function browserProgram(): string | null {
+  const folders = (process.env["PATH"] ?? "").split(":");
+  const found = folders.flatMap((folder) => NAMES.map((name) => join(folder, name))).find((path) => existsSync(path));
+  return process.env["CHROMIUM"] ?? found ?? null;
+}
+
+/** The program under test: `PREHEAT`, or what `cargo build` made last. */
+function preheatProgram(): string {
+  const target = process.env["CARGO_TARGET_DIR"] ?? join(ROOT, "target");
+  const built = ["debug", "release"].map((profile) => join(target, profile, "preheat")).find((path) => existsSync(path));
+  const program = process.env["PREHEAT"] ?? built;
+  if (!program) throw new Error("there is no preheat; build it with `cargo build -p preheat`, or set PREHEAT");
+  return program;
+}
+
+export interface Stage {
+  url: string;
+  browser: Browser;
+  /** Serves the same journal at another address, or at one that was served before. */
+  serve: (options?: { listen?: string; token?: string }) => Promise<Server>;
+  stop: () => Promise<void>;
+}
+
+export interface Server {
+  url: string;
+  /** Resolves when it has ended. */
+  end: () => Promise<void>;
+}
+
+/** Twenty minutes of traffic, simulated in a second or two, or played by the demo in a minute. */
+const RECORDINGS = {
+  simulated: (journal: string) => ["simulate", "--trace", "azure-mix", "--until", "20m", "--cold-start", "140s", "--max-num-seqs", "64", "--max-replicas", "8", "--journal", journal],
+  demo: (journal: string) => ["demo", "--duration", "65s", "--json", "--state-dir", dirname(journal)],
+};
+
+/** Records traffic, serves the journal, and starts the browser. */
+export async function stage(recording: keyof typeof RECORDINGS = "simulated"): Promise<Stage> {
+  const folder = mkdtempSync(join(tmpdir(), "preheat-page-"));
+  const journal = join(folder, "journal.db");
+  const program = preheatProgram();
+  execFileSync(program, RECORDINGS[recording](journal), { stdio: "ignore" });
+  const serve: Stage["serve"] = async ({ listen = "127.0.0.1:0", token } = {}) => {
+    const tokenFile = join(folder, "token");
+    if (token) writeFileSync(tokenFile, token);
+    const guarded = token ? ["--token-file", tokenFile] : [];
+    const child = spawn(program, ["dashboard", journal, "--listen", listen, ...guarded], { stdio: ["ignore", "pipe", "inherit"] });
+    const url = await firstLine(child);
+    const end = (): Promise<void> => new Promise((resolve) => {
+      child.once("exit", () => resolve());
+      child.kill();
+    });
+    return { url, end };
+  };
+  const server = await serve();
+  const executablePath = browserProgram();
+  if (!executablePath) throw new Error("there is no Chromium; set CHROMIUM to one");
+  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  const stop = async (): Promise<void> => {
+    await browser.close();
+    await server.end();
+    rmSync(folder, { recursive: true });
+  };
+  return { url: server.url, browser, serve, stop };
+}
+
+function firstLine(server: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = "";
+    server.stdout?.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+      if (text.includes("\n")) resolve(text.split("\n")[0] ?? "");
+    });
+    server.on("exit", (code) => reject(new Error(`preheat dashboard ended with ${code}`)));
+  });
+}
+
+export interface Watched {
+  page: Page;
+  /** Errors in the console, exceptions, failed requests, and requests that leave the origin. */
+  troubles: string[];
+  close: () => Promise<void>;
+}
+
+/** A new page that notes whatever is wrong with it. */
+export async function watched({ url, browser }: Stage, options: BrowserContextOptions = {}): Promise<Watched> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, timezoneId: "UTC", locale: "en-US", ...options });
+  const page = await context.newPage();
+  const troubles: string[] = [];
+  page.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") troubles.push(`console: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => troubles.push(`exception: ${error.message}`));
+  page.on("request", (request) => {
+    const to = new URL(request.url());
+    if (to.protocol !== "data:" && to.origin !== new URL(url).origin) troubles.push(`leaves the origin: ${request.url()}`);
+  });
+  page.on("response", (response) => {
+    if (response.status() >= 400) troubles.push(`${response.status()}: ${response.url()}`);
+  });
+  return { page, troubles, close: () => context.close() };
+}

@@ -1,0 +1,155 @@
+/** The page as people use it, in a real browser, on a recorded journal. */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Fleet } from "../src/api/types";
+import { type Stage, stage, watched } from "./harness";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const POOL = "#/pool/simulated?last=3600";
+
+let set: Stage;
+beforeAll(async () => {
+  set = await stage();
+});
+afterAll(() => set.stop());
+
+/** Waits for everything that a pool's page shows. */
+async function drawn(page: Page): Promise<void> {
+  await page.waitForSelector(".chart canvas");
+  await page.waitForSelector(".decisions li");
+  await page.waitForSelector(".replicas tbody tr");
+}
+
+/** What axe finds wrong, by rule. Canvases are described by labels. */
+async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(AXE);
+  return page.evaluate(async () => {
+    const axe = Reflect.get(window, "axe") as { run: () => Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
+    return (await axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
+  });
+}
+
+const overflow = (page: Page): Promise<number> => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+
+test("from the fleet to a pool, to a decision, to every number, and back by link", async () => {
+  const { page, troubles, close } = await watched(set);
+  await page.goto(set.url);
+  await page.click(".fleet tbody a");
+  await drawn(page);
+  expect(await page.title()).toBe("simulated · preheat");
+  const titles = await page.locator(".chart h2").allTextContents();
+  expect(titles).toEqual(expect.arrayContaining(["Load and slots", "Replicas", "Queue"]));
+  await page.locator(".decisions li > details > summary").nth(2).click();
+  await page.waitForSelector(".numbers");
+  expect(await page.locator(".numbers").textContent()).toContain("Demand");
+  await page.locator(".numbers details summary").click();
+  expect(await page.locator(".numbers dt").allTextContents()).toContain("demand.offered_load");
+  // The address has the decision in it: who opens it sees the same.
+  const link = page.url();
+  expect(link).toContain("decision=");
+  const other = await watched(set);
+  await other.page.goto(link);
+  await other.page.waitForSelector(".numbers");
+  await expect.poll(() => other.page.locator(".numbers").count()).toBe(1);
+  await other.close();
+  await page.keyboard.press("Escape");
+  await page.waitForSelector(".fleet");
+  await close();
+  expect([...troubles, ...other.troubles]).toEqual([]);
+});
+
+test("a range by key, by dragging, and back to the newest", async () => {
+  const { page, troubles, close } = await watched(set);
+  await page.goto(set.url + POOL);
+  await drawn(page);
+  await page.keyboard.press("1");
+  await expect.poll(() => page.url()).toContain("last=900");
+  await drawn(page);
+  const box = await page.locator(".chart .u-over").first().boundingBox();
+  if (!box) throw new Error("the chart has no size");
+  await page.mouse.move(box.x + box.width * 0.3, box.y + 20);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width * 0.6, box.y + 20, { steps: 4 });
+  await page.mouse.up();
+  await expect.poll(() => page.url()).toContain("from=");
+  await drawn(page);
+  await page.keyboard.press("l");
+  await expect.poll(() => page.url()).toContain("last=");
+  await close();
+  expect(troubles).toEqual([]);
+});
+
+test.each([
+  { name: "a phone, light", width: 360, scheme: "light" },
+  { name: "a screen, dark", width: 1280, scheme: "dark" },
+] as const)("nothing overflows and everything is accessible: $name", async ({ width, scheme }) => {
+  const { page, troubles, close } = await watched(set, { viewport: { width, height: 800 }, colorScheme: scheme });
+  for (const path of ["", POOL]) {
+    await page.goto(set.url + path);
+    if (path === POOL) await drawn(page);
+    else await page.waitForSelector(".fleet tbody tr");
+    expect(await overflow(page)).toBeLessThanOrEqual(0);
+    expect(await violations(page)).toEqual([]);
+  }
+  await page.keyboard.press("?");
+  await page.waitForSelector("dialog[open]");
+  expect(await violations(page)).toEqual([]);
+  await close();
+  expect(troubles).toEqual([]);
+});
+
+test("five hundred pools, by keyboard", async () => {
+  const { page, troubles, close } = await watched(set);
+  const fleet = (await (await fetch(`${set.url}api/v1/fleet`)).json()) as Fleet;
+  const [one] = fleet.pools;
+  if (!one) throw new Error("the journal has no pool");
+  const pools = Array.from({ length: 500 }, (_, index) => ({ ...one, pool: `pool-${index}`, queue_depth: index === 321 ? 9999 : 0 }));
+  await page.route("**/api/v1/events", (route) =>
+    route.fulfill({ contentType: "text/event-stream", body: `event: fleet\ndata: ${JSON.stringify({ ...fleet, pools })}\n\n` }),
+  );
+  await page.goto(set.url);
+  await page.waitForSelector(".fleet tbody tr");
+  expect(await page.locator(".fleet tbody tr").count()).toBe(500);
+  expect(await page.locator(".fleet tbody a").first().textContent()).toBe("pool-321");
+  await page.keyboard.press("/");
+  await page.keyboard.type("pool-49");
+  await expect.poll(() => page.locator(".fleet tbody tr").count()).toBe(11);
+  expect(await page.locator(".search").textContent()).toContain("11 of 500");
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("j");
+  expect(await page.evaluate(() => document.activeElement?.textContent)).toMatch(/^pool-49/);
+  expect(await overflow(page)).toBeLessThanOrEqual(0);
+  await close();
+  expect(troubles).toEqual([]);
+});
+
+test("when the server goes away the page says so, and comes back with it", async () => {
+  const server = await set.serve();
+  const { page, close } = await watched({ ...set, url: server.url });
+  await page.goto(server.url + POOL);
+  await drawn(page);
+  await server.end();
+  await page.waitForSelector(".state-lost");
+  // What was known is still there.
+  expect(await page.locator(".replicas tbody tr").count()).toBeGreaterThan(0);
+  const again = await set.serve({ listen: new URL(server.url).host });
+  await page.waitForSelector(".state-lost", { state: "detached" });
+  await again.end();
+  await close();
+});
+
+test("with a token the page asks for it", async () => {
+  const server = await set.serve({ token: "0123456789abcdef" });
+  const { page, close } = await watched({ ...set, url: server.url });
+  await page.goto(server.url);
+  await page.waitForSelector("input[type=password]");
+  expect(await page.locator(".fleet").count()).toBe(0);
+  await page.fill("input[type=password]", "0123456789abcdef");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector(".fleet tbody tr");
+  expect(page.url()).not.toContain("0123456789abcdef");
+  await close();
+  await server.end();
+});

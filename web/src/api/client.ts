@@ -1,0 +1,59 @@
+/** Asks the HTTP API. The token, where one is needed, is kept for as long as the tab is open. */
+import type { Decision, DecisionLog, Fleet, History, Pool } from "./types";
+
+export class ApiError extends Error {
+  readonly status: number;
+  readonly hint: string | null;
+
+  constructor(status: number, message: string, hint: string | null) {
+    super(message);
+    this.status = status;
+    this.hint = hint;
+  }
+}
+
+const TOKEN_KEY = "preheat-token";
+
+export function keepToken(token: string): void {
+  sessionStorage.setItem(TOKEN_KEY, token.trim());
+}
+
+export function headers(): Record<string, string> {
+  const token = sessionStorage.getItem(TOKEN_KEY);
+  return token ? { authorization: `Bearer ${token}` } : {};
+}
+
+/** The error that an answer is. */
+export async function refusal(response: Response): Promise<ApiError> {
+  const body: unknown = await response.json().catch(() => null);
+  const field = (name: string): string | null => {
+    const value = typeof body === "object" && body !== null ? Reflect.get(body, name) : null;
+    return typeof value === "string" ? value : null;
+  };
+  return new ApiError(response.status, field("error") ?? `answered with ${response.status}`, field("hint"));
+}
+
+async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetch(path, { headers: headers(), cache: "no-store", signal: signal ?? null });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(0, "preheat does not answer", null);
+  }
+  if (!response.ok) throw await refusal(response);
+  return (await response.json()) as T;
+}
+
+export const poolPath = (pool: string): string => `api/v1/pools/${encodeURIComponent(pool)}`;
+
+export const api = {
+  fleet: (signal?: AbortSignal): Promise<Fleet> => get("api/v1/fleet", signal),
+  pool: (pool: string, signal?: AbortSignal): Promise<Pool> => get(poolPath(pool), signal),
+  history: (pool: string, from: number, until: number, points: number, signal?: AbortSignal): Promise<History> =>
+    get(`${poolPath(pool)}/history?from_s=${from}&until_s=${until}&points=${points}`, signal),
+  decisions: (pool: string, before: number | null, all: boolean, signal?: AbortSignal): Promise<DecisionLog> =>
+    get(`${poolPath(pool)}/decisions?limit=50&all=${all}${before === null ? "" : `&before=${before}`}`, signal),
+  decision: (pool: string, seq: number, signal?: AbortSignal): Promise<Decision> =>
+    get(`${poolPath(pool)}/decisions/${seq}`, signal),
+};

@@ -1,0 +1,372 @@
+// Made from docs/reference/openapi.json by scripts/types.mjs.
+
+/** One decision with everything that led to it. */
+export type Decision = {
+  /** The way there in words, one sentence each, as `preheat why` tells it. */
+  details: string[];
+  /** Every number on the way there, as in the journal; `null` when it broke an invariant. */
+  explanation: unknown;
+  /** What was to be done, as in the journal. */
+  plan: unknown;
+  /** In a line. */
+  summary: DecisionSummary;
+  /** The invariant that it broke, if it did. */
+  violation: ViolationRecord | null;
+};
+
+/** Decisions, newest first. */
+export type DecisionLog = {
+  /** Newest first. */
+  decisions: DecisionSummary[];
+  /** Pass this as `before` for those that came earlier; absent when there are none. */
+  next_before: number | null;
+  /** Which pool. */
+  pool: string;
+};
+
+/** The numbers behind the last decision. */
+export type DecisionNumbers = {
+  /** Requests per second. */
+  arrival_rate: number;
+  /** Share of requests that this rule would have kept inside the SLO on the pool's own traffic. */
+  attainment_expected: number;
+  /** Requests queued in engines or held at the gateway. */
+  backlog: number;
+  /** Median cold start. */
+  cold_start_p50_s: number;
+  /** 90th percentile of it. */
+  cold_start_p90_s: number;
+  /** Cold starts that were seen to end. */
+  cold_starts_seen: number;
+  /** Slots per replica. */
+  concurrency_cap: number;
+  /** How far ahead a start must be decided. */
+  lead_time_s: number;
+  /** Erlangs. */
+  offered_load: number;
+  /** Time in a batch slot. */
+  service_time_s: number;
+  /** Slots that the rule which is followed holds. */
+  slots_held: number;
+  /** Replicas before limits. */
+  target: number;
+  /** The largest target that the stabilization window remembers. */
+  target_stabilized: number;
+  /** In flight ÷ slots, where known. */
+  utilization: number | null;
+};
+
+/** One decision in a line. */
+export type DecisionSummary = {
+  /** When. */
+  at_s: number;
+  /** Replicas that should be ready or on their way, after it. */
+  desired: number;
+  /** What it did to the number of replicas. */
+  direction: Direction;
+  /** What was done and why, in words. */
+  headline: string;
+  /** Ready when it was made. */
+  ready: number;
+  /** Why; absent when the decision broke an invariant. */
+  reason: string | null;
+  /** Its number in the journal. */
+  seq: number;
+  /** Starting when it was made. */
+  starting: number;
+  /** Its tick. */
+  tick: number;
+};
+
+/** What a plan does to the number of replicas that serve or will. */
+export type Direction = "up" | "down" | "hold";
+
+/** Why there is no answer. */
+export type Error = {
+  /** What happened. */
+  error: string;
+  /** What to do next. */
+  hint: string | null;
+};
+
+/** Every pool, without its replicas. */
+export type Fleet = {
+  /** Model time. */
+  clock: ModelClock;
+  /** What the gateway counted over all pools; absent without a gateway. */
+  gateway: GatewayTotals | null;
+  /** Whether decisions are being recorded; absent when no journal is kept, and for a journal. */
+  journal: JournalHealth | null;
+  /** Whether this is a running preheat; `false` when it is a journal after the fact. */
+  live: boolean;
+  /** By name. */
+  pools: PoolSummary[];
+  /** Since this process started; absent for a journal. */
+  uptime_s: number | null;
+  /** Version of preheat. */
+  version: string;
+};
+
+/** What the gateway counted over all pools since this process started. */
+export type GatewayTotals = {
+  /** Requests whose client left before their end; neither completed nor failed. */
+  cancelled: number;
+  /** Client connections accepted. */
+  connections: number;
+  /** Attempts repeated because an engine broke off before it began to answer. */
+  retries_closed: number;
+  /** Attempts repeated because a replica could not be reached. */
+  retries_connect: number;
+  /** Attempts repeated because an engine refused. */
+  retries_refused: number;
+  /** Requests turned away before a pool was known: malformed, too large, too slow, unknown model. */
+  unroutable: number;
+};
+
+/** What happened to a pool, in steps of equal width. */
+export type History = {
+  /** From here on everything is in it. When this is later than `from_s`, more was to be read than one request may: ask again, and it reaches further back. */
+  complete_from_s: number;
+  /** Start of the first step. */
+  from_s: number;
+  /** Which pool. */
+  pool: string;
+  /** One value per step, in columns of equal length. */
+  series: Series;
+  /** End of the last. */
+  until_s: number;
+  /** Width of each. */
+  width_s: number;
+};
+
+/** What keeps the journal from being written. */
+export type JournalFailure = {
+  /** What went wrong. */
+  error: string;
+  /** What to do about it. */
+  hint: string | null;
+  /** Time of the first entry that could not be stored; absent when it failed before any came. */
+  since: number | null;
+};
+
+/** Whether decisions are being recorded. */
+export type JournalHealth = {
+  /** Entries lost by this process because they could not be stored in time. */
+  dropped_records: number;
+  /** What keeps it from being written, if anything does. */
+  failure: JournalFailure | null;
+  /** The file. */
+  path: string;
+  /** Entries stored by this process. */
+  written_records: number;
+};
+
+/** Quantiles of a latency. */
+export type LatencyQuantiles = {
+  /** Median. */
+  p50_s: number | null;
+  /** 90th percentile. */
+  p90_s: number | null;
+  /** 99th percentile. */
+  p99_s: number | null;
+};
+
+/** Model time, and how fast it runs. */
+export type ModelClock = {
+  /** Now. */
+  now_s: number;
+  /** Seconds of model time per second of wall time. */
+  scale: number;
+};
+
+/** How long one phase of a start takes. */
+export type PhaseStatus = {
+  /** Median of those that do not skip it. */
+  p50_s: number;
+  /** 90th percentile of the same. */
+  p90_s: number;
+  /** Which. */
+  phase: string;
+  /** Starts that were seen to pass it. */
+  seen: number;
+  /** Starts that were given up in it, or are in it. */
+  unfinished: number;
+};
+
+/** One pool with its replicas. */
+export type Pool = {
+  /** Model time. */
+  clock: ModelClock;
+  /** How long each phase of a start takes, in the order in which they are passed through. */
+  cold_start_phases: PhaseStatus[];
+  /** Whether this is a running preheat. */
+  live: boolean;
+  /** First and last moment that the journal has of this pool; absent without a journal. */
+  recorded: Span | null;
+  /** By id. */
+  replicas: ReplicaStatus[];
+  /** Age of the oldest value of each signal, over ready replicas. */
+  signal_age_s: Record<string, number>;
+  /** Seconds from `summary.last_tick_s` until each start should be ready, soonest first. */
+  starts_ready_in_s: number[];
+  /** The pool in a line. */
+  summary: PoolSummary;
+};
+
+/** One pool in a line. */
+export type PoolSummary = {
+  /** The numbers behind it. */
+  decision: DecisionNumbers | null;
+  /** Replicas that should be ready or on their way, after every limit. */
+  desired: number;
+  /** Finishing their last requests. */
+  draining: number;
+  /** Accelerators × seconds since this process started; absent for a journal. */
+  gpu_seconds: number | null;
+  /** The same in words, with what was done. */
+  headline: string | null;
+  /** Requests held at the gateway; absent without one. */
+  held: number | null;
+  /** Requests in a batch slot. */
+  in_flight: number | null;
+  /** Gaps between successive streamed events, of the last tick that had any. */
+  itl: LatencyQuantiles;
+  /** When the last decision was made. */
+  last_tick_s: number | null;
+  /** What clients may ask for by name. */
+  model_names: string[];
+  /** Seconds from `last_tick_s` until the next start should be ready; absent when none is under way. */
+  next_ready_in_s: number | null;
+  /** Its name. */
+  pool: string;
+  /** Requests waiting in engines. */
+  queue_depth: number | null;
+  /** May serve. */
+  ready: number;
+  /** Why the last plan was as it was, as in journals; absent before the first tick. */
+  reason: string | null;
+  /** Upper bound of that. */
+  replicas_max: number;
+  /** Lower bound of that. */
+  replicas_min: number;
+  /** Restarts after crashes, over the replicas that exist. */
+  restarts: number;
+  /** Age of the oldest signal that was believed or missed. */
+  signal_age_max_s: number | null;
+  /** What it is held to; absent where a journal does not tell. */
+  slo: SloStatus | null;
+  /** Kept for a short wake. */
+  standby: number;
+  /** On their way to ready, wakes included. */
+  starting: number;
+  /** Arrival → first token, of the last tick that had any. */
+  ttft: LatencyQuantiles;
+  /** The invariant that the last plan broke, if it did: the pool is held as it is. */
+  violation: ViolationRecord | null;
+};
+
+/** One replica. */
+export type ReplicaStatus = {
+  /** Where it listens; a world that knows fills it in. */
+  address: string | null;
+  /** Which one. */
+  id: number;
+  /** Requests in a batch slot. */
+  in_flight: number | null;
+  /** Share of KV blocks in use. */
+  kv_utilization: number | null;
+  /** What went wrong last; a world that knows fills it in. */
+  last_error: string | null;
+  /** Requests that the gateway gave to it and that have not ended. */
+  outstanding: number | null;
+  /** Its phase. */
+  phase: string;
+  /** Time in that phase. */
+  phase_age_s: number;
+  /** Its process; a world that has processes fills it in. */
+  pid: number | null;
+  /** Requests waiting for one. */
+  queue_depth: number | null;
+  /** How often it was restarted after a crash. */
+  restarts: number;
+};
+
+/** Columns of a history. A step without a tick has `null` everywhere but in counts. */
+export type Series = {
+  /** Requests per second, mean. */
+  arrival_rate: (number | null)[];
+  /** Start of the step. */
+  at_s: number[];
+  /** Replicas after limits, mean. */
+  desired: (number | null)[];
+  /** Requests that failed after an engine had begun. */
+  failures: number[];
+  /** Replicas drained, or given up while they were starting or in standby. */
+  given_up: number[];
+  /** Requests held at the gateway, the most. */
+  held: (number | null)[];
+  /** Requests in a batch slot, mean. */
+  in_flight: (number | null)[];
+  /** Median ITL, mean over ticks by their gaps. */
+  itl_p50_s: (number | null)[];
+  /** 99th percentile of ITL, the largest of any tick. */
+  itl_p99_s: (number | null)[];
+  /** Share of KV blocks in use over ready replicas, mean. */
+  kv_utilization: (number | null)[];
+  /** Erlangs, mean. */
+  offered_load: (number | null)[];
+  /** Erlangs, the largest. */
+  offered_load_max: (number | null)[];
+  /** Requests waiting in engines, the most. */
+  queue_depth: (number | null)[];
+  /** Requests turned away. */
+  rejections: number[];
+  /** Replicas by phase, mean: times the width, the time spent in it. */
+  replicas: Record<string, (number | null)[]>;
+  /** Slots that the rule which is followed holds, mean. */
+  slots_held: (number | null)[];
+  /** Slots of ready replicas, mean. */
+  slots_ready: (number | null)[];
+  /** Replicas started, woken or given their traffic back. */
+  started: number[];
+  /** Replicas before limits, mean. */
+  target: (number | null)[];
+  /** Ticks in it. */
+  ticks: number[];
+  /** Median TTFT, mean over ticks by their requests. */
+  ttft_p50_s: (number | null)[];
+  /** 90th percentile of TTFT, the largest of any tick. */
+  ttft_p90_s: (number | null)[];
+  /** 99th percentile of TTFT, the largest of any tick. */
+  ttft_p99_s: (number | null)[];
+  /** In flight ÷ slots, mean. */
+  utilization: (number | null)[];
+  /** Decisions dropped because they broke an invariant. */
+  violations: number[];
+};
+
+/** What a pool is held to. */
+export type SloStatus = {
+  /** What is measured: `ttft`. */
+  metric: string;
+  /** Share of requests that must be within the threshold. */
+  quantile: number;
+  /** The bound. */
+  threshold_s: number;
+};
+
+/** From one moment to another. */
+export type Span = {
+  /** The first. */
+  from_s: number;
+  /** The last. */
+  until_s: number;
+};
+
+/** A broken invariant, as stored. */
+export type ViolationRecord = {
+  /** As in `INVARIANTS.md`. */
+  id: string;
+  /** What was seen. */
+  seen: string;
+};
