@@ -97,6 +97,8 @@ export interface Watched {
 export async function watched({ url, browser }: Stage, options: BrowserContextOptions = {}): Promise<Watched> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, timezoneId: "UTC", locale: "en-US", ...options });
   const page = await context.newPage();
+  // Reached only by a test that fails, on however busy a machine.
+  page.setDefaultTimeout(120_000);
   const troubles: string[] = [];
   page.on("console", (message) => {
     if (message.type() === "error" || message.type() === "warning") troubles.push(`console: ${message.text()}`);

@@ -9,7 +9,7 @@ let set: Stage;
 beforeAll(async () => {
   mkdirSync(folder, { recursive: true });
   set = await stage("demo");
-}, 300_000);
+});
 afterAll(() => set.stop());
 
 test.each([

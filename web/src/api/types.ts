@@ -205,6 +205,8 @@ export type Pool = {
   recorded: Span | null;
   /** By id. */
   replicas: ReplicaStatus[];
+  /** What is announced, has not ended, and begins within a day; by its begin. */
+  scheduled: Scheduled[];
   /** Age of the oldest value of each signal, over ready replicas. */
   signal_age_s: Record<string, number>;
   /** Seconds from `summary.last_tick_s` until each start should be ready, soonest first. */
@@ -289,6 +291,18 @@ export type ReplicaStatus = {
   queue_depth: number | null;
   /** How often it was restarted after a crash. */
   restarts: number;
+};
+
+/** Demand that was announced: at least so many replicas should be ready. */
+export type Scheduled = {
+  /** From when. */
+  from_s: number;
+  /** The schedule's name. */
+  name: string;
+  /** At least how many. */
+  replicas: number;
+  /** Until when. */
+  until_s: number;
 };
 
 /** Columns of a history. A step without a tick has `null` everywhere but in counts. */

@@ -44,6 +44,7 @@ export function PoolView({ route, attempt, go, onToken }: Props) {
       <main>
         {connection?.state === "lost" && <Problem error={connection.error} onToken={onToken} />}
         {pool && <State summary={pool.summary} now={live && connection?.state === "open" ? now : null} />}
+        {pool && <Announced pool={pool} />}
         {pool && <Figures pool={pool} />}
         <Ranges range={route.range} from={from} until={until} show={show} />
         {pool && <Charts pool={pool} range={route.range} from={from} until={until} now={now} show={show} />}
@@ -90,6 +91,18 @@ function State({ summary, now }: { summary: PoolSummary; now: number | null }) {
       <p class="why">{summary.headline ?? "Nothing has been decided yet."} {summary.reason && <span class="tag">{reason(summary.reason)}</span>}</p>
     </section>
   );
+}
+
+/** Demand that somebody announced, soonest first. */
+function Announced({ pool }: { pool: Pool }) {
+  const { scheduled, clock } = pool;
+  if (scheduled.length === 0) return null;
+  const shown = scheduled.slice(0, 3).map(({ name, replicas, from_s, until_s }) => {
+    const begins = from_s <= clock.now_s ? "since" : "from";
+    return `${name}: ${number(replicas)} ${begins} ${moment(from_s, clock.now_s)} until ${moment(until_s, from_s)}`;
+  });
+  const more = scheduled.length - shown.length;
+  return <p class="sums"><b>Announced</b> {shown.join("; ")}{more > 0 && ` and ${number(more)} more`}</p>;
 }
 
 function Figures({ pool: { summary } }: { pool: Pool }) {
