@@ -27,6 +27,6 @@ export function series(ticks: number[], change: Partial<Series> = {}): Series {
     offered_load_max: some(60), slots_held: some(100), slots_ready: some(128), target: some(2), desired: some(3),
     replicas: { ready: some(2), loading: some(1), draining: some(0) }, in_flight: some(5), queue_depth: some(0), held: some(0),
     kv_utilization: none, utilization: some(0.4), ttft_p50_s: some(0.1), ttft_p90_s: some(0.3), ttft_p99_s: some(0.9),
-    itl_p50_s: none, itl_p99_s: none, failures: zero, rejections: zero, started: zero, given_up: zero, violations: zero, ...change,
+    itl_mean_s: none, itl_p50_s: none, itl_p99_s: none, failures: zero, rejections: zero, started: zero, given_up: zero, violations: zero, ...change,
   };
 }

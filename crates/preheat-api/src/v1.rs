@@ -212,7 +212,9 @@ pub struct Series {
     pub ttft_p90_s: Vec<Option<f64>>,
     /// 99th percentile of TTFT, the largest of any tick.
     pub ttft_p99_s: Vec<Option<f64>>,
-    /// Median ITL, mean over ticks by their gaps.
+    /// ITL as the engines count it, mean over ready replicas.
+    pub itl_mean_s: Vec<Option<f64>>,
+    /// Median ITL as clients see it, mean over ticks by their gaps.
     pub itl_p50_s: Vec<Option<f64>>,
     /// 99th percentile of ITL, the largest of any tick.
     pub itl_p99_s: Vec<Option<f64>>,

@@ -321,7 +321,9 @@ export type Series = {
   held: (number | null)[];
   /** Requests in a batch slot, mean. */
   in_flight: (number | null)[];
-  /** Median ITL, mean over ticks by their gaps. */
+  /** ITL as the engines count it, mean over ready replicas. */
+  itl_mean_s: (number | null)[];
+  /** Median ITL as clients see it, mean over ticks by their gaps. */
   itl_p50_s: (number | null)[];
   /** 99th percentile of ITL, the largest of any tick. */
   itl_p99_s: (number | null)[];

@@ -150,12 +150,13 @@ export function charts(history: History, context: Context): Charts {
     {
       ...base,
       title: "ITL",
-      about: "Gap between two streamed tokens",
+      about: "Gap between two streamed tokens or, where a stream has several in one event, events",
       unit: "s, logarithmic",
       format: seconds,
       lines: [
         line("p99", column(series.itl_p99_s), "load", { spans: true }),
         line("p50", column(series.itl_p50_s), "quiet", { width: 1.5, dash: [2, 2], spans: true }),
+        line("mean, by the engines", column(series.itl_mean_s), "held", { width: 1.5, dash: [6, 3], spans: true }),
       ],
       logarithmic: true,
     },

@@ -39,6 +39,7 @@ pub(super) struct Bucket {
     utilization: Mean,
     ttft: Latency,
     itl: Latency,
+    itl_mean: Mean,
     failures: u32,
     rejections: u32,
     started: u32,
@@ -158,6 +159,9 @@ impl Bucket {
                     *sum = Some(sum.unwrap_or(0.0) + f64::from(sample.value));
                 }
             }
+            if let Some(itl) = replica.itl {
+                self.itl_mean.add(itl.value.mean.as_secs_f64(), itl.value.count as f64);
+            }
             if let Some(kv) = replica.kv_utilization {
                 self.kv_utilization.add(kv.value.get(), 1.0);
             }
@@ -187,7 +191,6 @@ impl Bucket {
         }
         for replica in &observation.replicas {
             replica.ttft.iter().for_each(|sample| self.ttft.add(&sample.value));
-            replica.itl.iter().for_each(|sample| self.itl.add(&sample.value));
         }
     }
 
@@ -225,6 +228,7 @@ impl Bucket {
         self.utilization.merge(other.utilization);
         self.ttft.merge(other.ttft);
         self.itl.merge(other.itl);
+        self.itl_mean.merge(other.itl_mean);
         for (count, other) in [
             (&mut self.failures, other.failures),
             (&mut self.rejections, other.rejections),
@@ -265,6 +269,7 @@ pub(super) fn columns(from_s: u64, width_s: u64, steps: &[Bucket]) -> Series {
         ttft_p50_s: column(steps, |step| step.ttft.p50.get()),
         ttft_p90_s: column(steps, |step| step.ttft.p90.get()),
         ttft_p99_s: column(steps, |step| step.ttft.p99.get()),
+        itl_mean_s: column(steps, |step| step.itl_mean.get()),
         itl_p50_s: column(steps, |step| step.itl.p50.get()),
         itl_p99_s: column(steps, |step| step.itl.p99.get()),
         failures: column(steps, |step| step.failures),
