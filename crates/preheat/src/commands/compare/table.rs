@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use preheat_compare::{Across, AtAttainment, Comparison, PolicyComparison, WorkloadComparison};
 
-/// Width of a policy's name.
+/// Least width of a policy's name.
 const NAME: usize = 20;
 
 /// Everything, workload by workload, then over all of them.
@@ -20,15 +20,21 @@ pub(crate) fn text(comparison: &Comparison) -> String {
             single(&mut text, across);
         }
     }
-    for across in comparison.across.iter().filter(|across| !across.closed.is_empty()) {
+    let has_peers = |across: &&Across| across.closed.iter().any(|row| row.peer_hindsight.is_some());
+    for across in comparison.across.iter().filter(has_peers) {
         closed(&mut text, across);
     }
     text
 }
 
+fn width<'a>(names: impl Iterator<Item = &'a String>) -> usize {
+    names.map(String::len).max().unwrap_or(0).max(NAME)
+}
+
 // Writing to a string can't fail, so its results are dropped below.
 
 fn one(text: &mut String, workload: &WorkloadComparison) {
+    let name = width(workload.policies.iter().map(|policy| &policy.policy));
     let _ = writeln!(
         text,
         "{}: {} requests in {:.1} h, {}, max-num-seqs {}, cold start {} s, TTFT ≤ {} s",
@@ -40,19 +46,19 @@ fn one(text: &mut String, workload: &WorkloadComparison) {
         workload.cold_start_s,
         workload.slo_ttft_s
     );
-    let _ = write!(text, "{:<NAME$} {:>9} {:>9}", "", "as it", "comes");
+    let _ = write!(text, "{:<name$} {:>9} {:>9}", "", "as it", "comes");
     for optimum in &workload.optimum {
         let _ = write!(text, "   {:<26}", format!("at {}", percent(optimum.attainment)));
     }
-    let _ = write!(text, "\n{:<NAME$} {:>9} {:>9}", "policy", "attained", "GPU-h");
+    let _ = write!(text, "\n{:<name$} {:>9} {:>9}", "policy", "attained", "GPU-h");
     for _ in &workload.optimum {
         let _ = write!(text, "   {:>9} {:>6} {:<9}", "GPU-h", "÷ opt", "");
     }
-    let _ = write!(text, "\n{:<NAME$} {:>9} {:>9}", "optimum (bound)", "", "");
+    let _ = write!(text, "\n{:<name$} {:>9} {:>9}", "optimum (bound)", "", "");
     for optimum in &workload.optimum {
         let _ = write!(text, "   {:>9.2} {:>6.2} {:<9}", optimum.bound_gpu_hours, 1.0, "");
     }
-    let _ = write!(text, "\n{:<NAME$} {:>9} {:>9}", "optimum (replayed)", "", "");
+    let _ = write!(text, "\n{:<name$} {:>9} {:>9}", "optimum (replayed)", "", "");
     for optimum in &workload.optimum {
         match &optimum.replayed {
             Some(replayed) => {
@@ -66,7 +72,7 @@ fn one(text: &mut String, workload: &WorkloadComparison) {
     let mut policies: Vec<&PolicyComparison> = workload.policies.iter().collect();
     policies.sort_by(|a, b| cost(a).total_cmp(&cost(b)));
     for policy in policies {
-        let _ = write!(text, "{:<NAME$}", policy.policy);
+        let _ = write!(text, "{:<name$}", policy.policy);
         match policy.as_configured() {
             Some(outcome) => {
                 let _ = write!(text, " {:>9.4} {:>9.2}", outcome.attainment, outcome.gpu_hours);
@@ -115,6 +121,7 @@ fn knobs(knobs: &BTreeMap<String, f64>) -> String {
 }
 
 fn single(text: &mut String, across: &Across) {
+    let name = width(across.rows.iter().map(|row| &row.policy));
     let _ = writeln!(
         text,
         "One setting that reaches {} on all of them, GPU-hours ÷ optimum in the mean:",
@@ -126,7 +133,7 @@ fn single(text: &mut String, across: &Across) {
     for row in &across.rows {
         let setting = row.outcomes.first().map(|outcome| knobs(&outcome.knobs)).unwrap_or_default();
         let _ =
-            writeln!(text, "  {:<NAME$} {:>6.2}  {setting}", row.policy, row.gpu_hours_ratio_mean);
+            writeln!(text, "  {:<name$} {:>6.2}  {setting}", row.policy, row.gpu_hours_ratio_mean);
     }
     text.push('\n');
 }
