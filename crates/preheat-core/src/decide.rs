@@ -1,5 +1,5 @@
-//! The decision: demand → capacity → cold start → rehearsal → backlog → need → stabilize → limit →
-//! plan.
+//! The decision: demand → capacity → cold start → ladder (which rehearses) → backlog → need →
+//! stabilize → limit → plan.
 //!
 //! **Invariant:** this file branches, its neighbours compute.
 
