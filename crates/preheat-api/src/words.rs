@@ -47,6 +47,7 @@ pub fn details(
     lines.extend(rehearsals(explanation));
     lines.push(capacity(explanation));
     lines.push(backlog(explanation));
+    lines.extend(guard(explanation));
     lines.extend(schedule(explanation, observation, moment));
     lines.push(supply(explanation));
     lines.extend(phases(explanation));
@@ -98,6 +99,10 @@ fn reason(explanation: &Explanation) -> String {
         Reason::Backlog => format!(
             "{:.0} requests would still be queued when a start ordered now is ready",
             explanation.backlog.requests_at_lead_time
+        ),
+        Reason::TtftGuard => format!(
+            "first tokens come late though there is room for the load, so {} more are held",
+            explanation.guard.replicas
         ),
         Reason::Scheduled => format!(
             "{} are scheduled to be ready within a lead time, and {supply} are ready or on the way",
@@ -413,14 +418,34 @@ fn target(explanation: &Explanation) -> String {
         0 => "",
         _ => ", with slow ones among them",
     };
+    let guard = match explanation.guard.replicas.0 {
+        0 => String::new(),
+        more => format!(" + {more} for the TTFT guard"),
+    };
     format!(
-        "Target: {} for the load + {} for the backlog{scheduled} = {}{slow}; the stabilization window's \
+        "Target: {} for the load{guard} + {} for the backlog{scheduled} = {}{slow}; the stabilization window's \
          largest is {}.",
         explanation.needed_for_load,
         explanation.needed_for_backlog,
         explanation.target,
         explanation.target_stabilized
     )
+}
+
+/// Late first tokens that no shortage explains, while there are any or something is done about them.
+fn guard(explanation: &Explanation) -> Option<String> {
+    let guard = &explanation.guard;
+    let share = guard.late_share.get();
+    let mut text = format!(
+        "TTFT guard: {:.2} % of {:.0} first tokens of the last minutes were late in no shortage",
+        share * 100.0,
+        guard.first_tokens
+    );
+    if guard.factor > 1.0 {
+        // Writing to a string can't fail.
+        let _ = write!(text, "; the load's need counts {:.2} times", guard.factor);
+    }
+    (share > 0.0 || guard.factor > 1.0).then(|| format!("{text}."))
 }
 
 fn warnings(explanation: &Explanation) -> Vec<String> {

@@ -46,6 +46,7 @@ fn observation(tick: u64, replicas: u64) -> Observation {
         held: 0,
         held_oldest: None,
         ttft: None,
+        first_tokens: None,
         itl: None,
         engine_time: None,
     };

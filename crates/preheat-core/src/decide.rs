@@ -12,6 +12,7 @@ use crate::decision::{
     Explanation, Plan, Reason, RehearsalExplanation,
 };
 use crate::fleet::{Fleet, ceil, count};
+use crate::guard::Watch;
 use crate::ladder::Ladder;
 use crate::memory::{LastTick, Memory, TargetAt, WINDOW_ENTRIES_MAX, push_bounded};
 use crate::observation::Observation;
@@ -48,7 +49,10 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     let (rehearsal, in_all) = ladder.rehearse(&mut memory, &traffic, asleep, scheduled);
     let rehearsed = Rehearsed { ready: &rehearsal, in_all: in_all.as_ref() };
     let backlogs = Backlogs::project(spec, observation, &demand, &capacity, &ladder, &fleet);
-    let need = Need::of(spec, observation, &demand, &capacity, &rehearsed, &backlogs, &ladder);
+    memory.guard.step(&watch(spec, &traffic, observation, &rehearsal, &fleet));
+    let factor = memory.guard.boost;
+    let need =
+        Need::of(spec, observation, &demand, &capacity, &rehearsed, factor, &backlogs, &ladder);
     let targets = Targets::stabilize(spec, &mut memory, now, &need, &fleet);
 
     let limited = limit(spec, observation, source, &ladder, &fleet, &need, &targets);
@@ -59,6 +63,7 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     let desired = ReplicaCount(limited.desired);
     let next_tick_at = now.saturating_add(spec.tick_interval);
     let supply = fleet.explain(&memory, observation, &capacity);
+    let guard = memory.guard.explain(need.for_guard);
     let standby = ladder.explain(&memory, in_all, fleet.in_all_for(need.in_all));
     let in_heads = |whole| ReplicaCount(fleet.ready_for(whole, ladder.counted_within()));
     let (target, target_stabilized) = (in_heads(need.target), in_heads(targets.ready));
@@ -72,6 +77,7 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
             cold_start,
             rehearsal,
             standby,
+            guard: guard,
             backlog: backlogs.ready,
             supply,
             needed_for_load: ReplicaCount(need.for_load),
@@ -134,6 +140,7 @@ impl Backlogs {
 /// Replicas needed, before limits.
 pub(crate) struct Need {
     pub(crate) for_load: u32,
+    pub(crate) for_guard: u32,
     pub(crate) for_backlog: u32,
     pub(crate) for_schedule: u32,
     /// Ready ones.
@@ -149,13 +156,17 @@ impl Need {
         demand: &DemandExplanation,
         capacity: &CapacityExplanation,
         rehearsed: &Rehearsed<'_>,
+        guard_factor: f64,
         backlogs: &Backlogs,
         ladder: &Ladder,
     ) -> Self {
         let slots_per_replica = f64::from(capacity.concurrency_cap.get());
         let held = observation.gateway.as_ref().is_some_and(|gateway| gateway.held > 0);
         let for_load = ceil(rehearsed.ready.slots_held / slots_per_replica).max(u32::from(held));
-        let spare = f64::from(for_load) * slots_per_replica - demand.offered_load.get();
+        let guarded = ceil(rehearsed.ready.slots_held * guard_factor / slots_per_replica);
+        let for_guard = guarded.saturating_sub(for_load);
+        let spare = f64::from(for_load + for_guard) * slots_per_replica;
+        let spare = spare - demand.offered_load.get();
         let for_backlog = |backlog| {
             let drain_time = spec.backlog_drain_time;
             if spec.without == Some(Part::Backlog) {
@@ -167,12 +178,13 @@ impl Need {
         };
         let target = |backlog, lead_time| {
             let scheduled = schedule::replicas(observation, lead_time);
-            for_load.saturating_add(for_backlog(backlog)).max(scheduled)
+            (for_load + for_guard).saturating_add(for_backlog(backlog)).max(scheduled)
         };
         let cold = target(&backlogs.cold, ladder.lead_cold);
         let in_all = rehearsed.in_all.map(|in_all| ceil(in_all.slots_held / slots_per_replica));
         Self {
             for_load,
+            for_guard,
             for_backlog: for_backlog(&backlogs.ready),
             for_schedule: schedule::replicas(observation, ladder.lead_ready),
             target: target(&backlogs.ready, ladder.lead_ready),
@@ -207,6 +219,31 @@ fn traffic(
         supply: fleet.supply(),
         allowance: 1.0 - spec.slo.quantile.get(),
         without: spec.without,
+    }
+}
+
+/// What the TTFT guard looks at.
+fn watch(
+    spec: &PolicySpec,
+    traffic: &Traffic,
+    observation: &Observation,
+    rehearsal: &RehearsalExplanation,
+    fleet: &Fleet,
+) -> Watch {
+    let gateway = observation.gateway.as_ref().filter(|_| spec.without != Some(Part::TtftGuard));
+    let first_tokens = gateway
+        .filter(|seen| traffic.now.since(seen.observed_at) <= spec.staleness_max)
+        .and_then(|seen| seen.first_tokens);
+    Watch {
+        now: traffic.now,
+        since: traffic.since,
+        first_tokens,
+        load: traffic.load,
+        slots_ready: fleet.ready_capacity * traffic.slots,
+        is_growing: !fleet.starting.is_empty(),
+        drain_time: spec.backlog_drain_time,
+        allowance: traffic.allowance,
+        misses_expected: 1.0 - rehearsal.attainment_expected.get(),
     }
 }
 
@@ -390,8 +427,10 @@ fn why_more(
         Reason::Activate
     } else if !is_covered(need.for_schedule) && is_covered(need.for_load) {
         Reason::Scheduled
-    } else if is_covered(need.for_load) {
+    } else if is_covered(need.for_load + need.for_guard) {
         Reason::Backlog
+    } else if is_covered(need.for_load) {
+        Reason::TtftGuard
     } else {
         Reason::DemandAbovePlan
     }

@@ -98,6 +98,8 @@ pub enum Reason {
     DemandAbovePlan,
     /// What is queued would outlast its drain time.
     Backlog,
+    /// First tokens come late though the fleet is large enough for the load.
+    TtftGuard,
     /// What is scheduled to begin within a lead time needs more.
     Scheduled,
     /// Requests are held and nothing is ready or on its way.
@@ -133,6 +135,7 @@ impl Reason {
             Self::Steady => "Steady",
             Self::DemandAbovePlan => "DemandAbovePlan",
             Self::Backlog => "Backlog",
+            Self::TtftGuard => "TtftGuard",
             Self::Scheduled => "Scheduled",
             Self::Activate => "Activate",
             Self::BelowMinimum => "BelowMinimum",
@@ -150,10 +153,11 @@ impl Reason {
     }
 
     /// Every reason, for references and metric registration.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Steady,
         Self::DemandAbovePlan,
         Self::Backlog,
+        Self::TtftGuard,
         Self::Scheduled,
         Self::Activate,
         Self::BelowMinimum,
@@ -185,6 +189,8 @@ pub struct Explanation {
     pub rehearsal: RehearsalExplanation,
     /// The rung below ready, where replicas may sleep.
     pub standby: Option<StandbyExplanation>,
+    /// First tokens that come late, and what is held on top because of them.
+    pub guard: GuardExplanation,
     /// What is queued now and would still be when a start ordered now is ready.
     pub backlog: BacklogExplanation,
     /// What exists.
@@ -280,6 +286,19 @@ pub struct StandbyExplanation {
     pub rehearsal: Option<RehearsalExplanation>,
     /// Replicas that there should be, before limits.
     pub needed_in_all: ReplicaCount,
+}
+
+/// First tokens that come late though the fleet is large enough for the load.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GuardExplanation {
+    /// First tokens of the last minutes that came in no shortage, faded.
+    pub first_tokens: f64,
+    /// Share of them that were late.
+    pub late_share: Probability,
+    /// The load's need is multiplied by this.
+    pub factor: f64,
+    /// Whole replicas that this makes on top.
+    pub replicas: ReplicaCount,
 }
 
 /// What one replica can carry.

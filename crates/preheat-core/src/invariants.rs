@@ -142,6 +142,7 @@ fn check_numbers(decision: &Decision) -> Checked {
         explanation.rehearsal.cost_expected,
         explanation.backlog.requests_at_lead_time,
         explanation.supply.capacity,
+        explanation.guard.factor,
         decision.memory.work.slot_seconds,
         decision.memory.work.requests,
     ];

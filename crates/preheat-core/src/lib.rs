@@ -21,6 +21,7 @@ mod capacity;
 mod cold_start;
 mod demand;
 mod fleet;
+mod guard;
 mod ladder;
 mod plan;
 mod quota;
@@ -37,17 +38,18 @@ pub use cold_start::{EndedStart, START_PHASES, StartFollower, Survival, WAKE_PRI
 pub use decide::decide;
 pub use decision::{
     Action, ArrivalSource, BacklogExplanation, CapacityBound, CapacityExplanation,
-    ColdStartExplanation, Decision, DemandExplanation, Explanation, ItlExplanation,
-    PhaseExplanation, Plan, Reason, RehearsalExplanation, SlowReplica, StandbyExplanation,
-    StopReason, SupplyExplanation,
+    ColdStartExplanation, Decision, DemandExplanation, Explanation, GuardExplanation,
+    ItlExplanation, PhaseExplanation, Plan, Reason, RehearsalExplanation, SlowReplica,
+    StandbyExplanation, StopReason, SupplyExplanation,
 };
+pub use guard::GuardMemory;
 pub use memory::{
     ArrivalBin, ColdStartSample, DemandKnown, LastTick, LoadSample, Memory, PhaseTimes, RemovalAt,
     ReplicaMemory, StartMemory, TargetAt, WorkTotals,
 };
 pub use observation::{
-    Allowance, Counters, GatewayObservation, LatencyMean, LatencyWindow, Observation, ReplicaId,
-    ReplicaObservation, ReplicaPhase, Rung, Sample, ScheduledDemand, TickId,
+    Allowance, Counters, FirstTokens, GatewayObservation, LatencyMean, LatencyWindow, Observation,
+    ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample, ScheduledDemand, TickId,
 };
 pub use part::Part;
 pub use policy::{

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::capacity::{CapacityMemory, Pace};
+use crate::guard::GuardMemory;
 use crate::observation::{ReplicaId, ReplicaPhase, TickId};
 use crate::rehearsal::Rehearsal;
 use crate::units::{Erlangs, Instant, RequestRate};
@@ -33,6 +34,8 @@ pub struct Memory {
     pub demand: Option<DemandKnown>,
     /// What has been learned of a replica's capacity.
     pub capacity: CapacityMemory,
+    /// What the TTFT guard has seen and done.
+    pub guard: GuardMemory,
     /// Every rule's record on this pool's traffic, for how many should be ready.
     pub rehearsal: Rehearsal,
     /// The same for how many there should be in all, where some may sleep.

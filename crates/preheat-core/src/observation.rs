@@ -207,6 +207,23 @@ impl ReplicaObservation {
     }
 }
 
+/// First tokens that clients got, and how many of them came too late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstTokens {
+    /// How many.
+    pub count: u64,
+    /// Those that came later than the SLO's threshold.
+    pub late: u64,
+    /// Those of the late ones whose replica had been ready for less than [`Self::AFTER_START`]: what
+    /// they waited for was its start.
+    pub late_after_start: u64,
+}
+
+impl FirstTokens {
+    /// A replica that has been ready for less than this works off what waited for it.
+    pub const AFTER_START: Duration = Duration::from_secs(60);
+}
+
 /// What a gateway measured for the pool since it was last asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GatewayObservation {
@@ -228,6 +245,8 @@ pub struct GatewayObservation {
     pub held_oldest: Option<Duration>,
     /// Arrival → first token as the client saw it, over those that got theirs since.
     pub ttft: Option<LatencyWindow>,
+    /// The same first tokens beside the SLO; absent where the gateway does not know it.
+    pub first_tokens: Option<FirstTokens>,
     /// Gaps between successive streamed events.
     pub itl: Option<LatencyWindow>,
     /// First byte sent to the engine → last byte received: time inside an engine.

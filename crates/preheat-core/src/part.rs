@@ -25,11 +25,13 @@ pub enum Part {
     Stabilization,
     /// Slow replicas counted for less than whole ones.
     Neighbours,
+    /// More than the rules hold where first tokens come late.
+    TtftGuard,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Rehearsal,
         Self::Prior,
         Self::Smoothing,
@@ -39,6 +41,7 @@ impl Part {
         Self::Backlog,
         Self::Stabilization,
         Self::Neighbours,
+        Self::TtftGuard,
     ];
 
     /// Name as on the command line.
@@ -53,6 +56,7 @@ impl Part {
             Self::Backlog => "backlog",
             Self::Stabilization => "stabilization",
             Self::Neighbours => "neighbours",
+            Self::TtftGuard => "ttft-guard",
         }
     }
 

@@ -87,6 +87,7 @@ fn gateway(now: Instant) -> impl Strategy<Value = Option<GatewayObservation>> {
             held,
             held_oldest: None,
             ttft: None,
+            first_tokens: None,
             itl: None,
             engine_time: None,
         })
@@ -190,6 +191,7 @@ proptest! {
                 held: 0,
                 held_oldest: None,
                 ttft: None,
+                first_tokens: None,
                 itl: None,
                 engine_time: None,
             };

@@ -350,13 +350,14 @@ impl Forwarder {
     fn pass_on(&self, begun: Begun, assigned: Assigned, arrival: Arrival) -> Response<GatewayBody> {
         let Begun { mut head, first, body, sent_at } = begun;
         strip_hop_by_hop(&mut head.headers);
+        let replica = assigned.outstanding.replica();
         let back = Return {
             pool: Arc::clone(&self.idle),
             backend: assigned.backend,
             clock: self.clock.clone(),
             outstanding: assigned.outstanding,
         };
-        let progress = Progress::new(arrival, self.clock.clone(), sent_at, &head);
+        let progress = Progress::new(arrival, replica, self.clock.clone(), sent_at, &head);
         Response::from_parts(head, GatewayBody::relay(first, body, progress, back))
     }
 }

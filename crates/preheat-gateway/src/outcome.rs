@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use preheat_core::Instant;
 use preheat_runtime::clock::Clock;
-use preheat_runtime::traffic_meter::PoolMeter;
+use preheat_runtime::traffic_meter::{PoolMeter, ReplicaMeter};
 
 use crate::sse::SseScanner;
 use crate::stats::{GatewayStats, count};
@@ -54,6 +54,7 @@ impl Drop for Arrival {
 /// Measures a response as it is passed on, and judges how it ended.
 pub(crate) struct Progress {
     arrival: Arrival,
+    replica: Arc<ReplicaMeter>,
     clock: Clock,
     sent_at: Instant,
     status: http::StatusCode,
@@ -65,12 +66,13 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn new(
         arrival: Arrival,
+        replica: Arc<ReplicaMeter>,
         clock: Clock,
         sent_at: Instant,
         head: &http::response::Parts,
     ) -> Self {
         let sse = is_event_stream(&head.headers).then(SseScanner::default);
-        Self { arrival, clock, sent_at, status: head.status, sse, event_at: None }
+        Self { arrival, replica, clock, sent_at, status: head.status, sse, event_at: None }
     }
 
     /// `data` is about to be passed on.
@@ -85,7 +87,10 @@ impl Progress {
         }
         let now = self.clock.now();
         match self.event_at.replace(now) {
-            None => self.arrival.meter.first_token(now.since(self.arrival.arrived_at)),
+            None => {
+                let ttft = now.since(self.arrival.arrived_at);
+                self.arrival.meter.first_token(ttft, &self.replica, now);
+            }
             Some(before) => {
                 let gap = now.since(before) / events;
                 (0..events).for_each(|_| self.arrival.meter.next_token(gap));

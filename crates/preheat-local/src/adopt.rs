@@ -101,6 +101,7 @@ pub(crate) fn insert(inner: &mut Inner, record: &ReplicaRecord, now: Instant) {
     let Some(entry) = inner.pools.get_mut(&record.pool) else { return };
     let mut replica = Replica::new(record.phase, now);
     replica.phase_since = record.phase_since;
+    replica.ready_since = record.phase_since;
     replica.start_ordered_at = record.start_ordered_at;
     replica.restarts = record.restarts;
     replica.pid = Some(record.pid);

@@ -110,6 +110,8 @@ pub(crate) struct PoolEntry {
 pub(crate) struct Replica {
     pub(crate) phase: ReplicaPhase,
     pub(crate) phase_since: Instant,
+    /// When its last start or wake was over.
+    pub(crate) ready_since: Instant,
     pub(crate) start_ordered_at: Instant,
     pub(crate) restarts: u32,
     pub(crate) pid: Option<u32>,
@@ -141,6 +143,7 @@ impl Replica {
         Self {
             phase,
             phase_since: now,
+            ready_since: now,
             start_ordered_at: now,
             restarts: 0,
             pid: None,
@@ -162,9 +165,14 @@ impl Replica {
     }
 
     fn enter(&mut self, phase: ReplicaPhase, now: Instant) {
-        if self.phase != phase {
-            (self.phase, self.phase_since) = (phase, now);
+        if self.phase == phase {
+            return;
         }
+        // One that gets its traffic back was not away.
+        if phase == ReplicaPhase::Ready && self.phase != ReplicaPhase::Draining {
+            self.ready_since = now;
+        }
+        (self.phase, self.phase_since) = (phase, now);
     }
 
     fn observation(&self, id: ReplicaId, pool: &PoolEntry, now: Instant) -> ReplicaObservation {
@@ -191,8 +199,8 @@ impl PoolEntry {
     pub(crate) fn new(config: PoolConfig, next_replica: u64) -> Self {
         Self {
             max_num_seqs: command::max_num_seqs(&config.engine.launch),
+            meter: Arc::new(PoolMeter::new(config.policy.spec().slo.threshold)),
             config: Arc::new(config),
-            meter: Arc::default(),
             next_replica,
             replicas: BTreeMap::new(),
         }
@@ -202,7 +210,9 @@ impl PoolEntry {
         let ready = self.replicas.iter().filter(|(_, r)| r.phase == ReplicaPhase::Ready);
         let backends = ready.filter_map(|(&id, replica)| {
             let address = replica.address()?;
-            Some(Backend { replica: id, address, meter: self.meter.replica(id) })
+            let meter = self.meter.replica(id);
+            meter.set_ready_since(replica.ready_since);
+            Some(Backend { replica: id, address, meter })
         });
         PoolRoutes {
             pool: pool.clone(),

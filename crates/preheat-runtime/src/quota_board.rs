@@ -118,6 +118,7 @@ mod tests {
             held: 0,
             held_oldest: None,
             ttft: None,
+            first_tokens: None,
             itl: None,
             engine_time: None,
         };

@@ -7,18 +7,30 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use preheat_core::{GatewayObservation, Instant, LatencyWindow, ReplicaId, Sample};
+use preheat_core::{FirstTokens, GatewayObservation, Instant, LatencyWindow, ReplicaId, Sample};
 
-/// Requests that the gateway gave to one replica and that have not ended.
+/// Requests that the gateway gave to one replica and that have not ended, and since when it is ready.
 #[derive(Debug, Default)]
 pub struct ReplicaMeter {
     outstanding: AtomicU32,
+    /// Nanoseconds since the world's origin; 0 while nobody has said.
+    ready_since: AtomicU64,
 }
 
 impl ReplicaMeter {
     /// How many there are now.
     pub fn outstanding(&self) -> u32 {
         self.outstanding.load(Ordering::Relaxed)
+    }
+
+    /// It came from a start or a wake, and has been ready since then.
+    pub fn set_ready_since(&self, at: Instant) {
+        self.ready_since.store(at.as_nanos(), Ordering::Relaxed);
+    }
+
+    fn has_just_started(&self, now: Instant) -> bool {
+        let ready_since = Instant::from_nanos(self.ready_since.load(Ordering::Relaxed));
+        now.since(ready_since) < FirstTokens::AFTER_START
     }
 
     /// One more, until the guard is dropped.
@@ -32,6 +44,13 @@ impl ReplicaMeter {
 #[derive(Debug)]
 pub struct Outstanding(Arc<ReplicaMeter>);
 
+impl Outstanding {
+    /// Where.
+    pub fn replica(&self) -> Arc<ReplicaMeter> {
+        Arc::clone(&self.0)
+    }
+}
+
 impl Drop for Outstanding {
     fn drop(&mut self) {
         self.0.outstanding.fetch_sub(1, Ordering::Relaxed);
@@ -41,10 +60,15 @@ impl Drop for Outstanding {
 /// What the gateway counts for one pool.
 #[derive(Debug, Default)]
 pub struct PoolMeter {
+    /// A first token is late beyond it; `None` while nobody has said.
+    ttft_slo: Option<Duration>,
     arrivals: AtomicU64,
     completions: AtomicU64,
     failures: AtomicU64,
     rejections: AtomicU64,
+    first_tokens: AtomicU64,
+    late: AtomicU64,
+    late_after_start: AtomicU64,
     ttft: LatencyHistogram,
     itl: LatencyHistogram,
     engine_time: LatencyHistogram,
@@ -86,6 +110,11 @@ pub struct PoolTotals {
 }
 
 impl PoolMeter {
+    /// A meter that tells which first tokens are later than this.
+    pub fn new(ttft_slo: Duration) -> Self {
+        Self { ttft_slo: Some(ttft_slo), ..Self::default() }
+    }
+
     /// A request arrived, whatever becomes of it.
     pub fn arrived(&self) {
         self.arrivals.fetch_add(1, Ordering::Relaxed);
@@ -107,9 +136,26 @@ impl PoolMeter {
         self.rejections.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A first token was passed on, `ttft` after its request arrived.
-    pub fn first_token(&self, ttft: Duration) {
+    /// A first token of `replica` was passed on at `now`, `ttft` after its request arrived.
+    pub fn first_token(&self, ttft: Duration, replica: &ReplicaMeter, now: Instant) {
         self.ttft.record(ttft);
+        self.first_tokens.fetch_add(1, Ordering::Relaxed);
+        if self.ttft_slo.is_some_and(|slo| ttft > slo) {
+            self.late.fetch_add(1, Ordering::Relaxed);
+            let after_start = u64::from(replica.has_just_started(now));
+            self.late_after_start.fetch_add(after_start, Ordering::Relaxed);
+        }
+    }
+
+    /// First tokens since this was last called.
+    fn take_first_tokens(&self) -> Option<FirstTokens> {
+        self.ttft_slo?;
+        // Late ones first: one that is counted in between is then late at the next call, not before
+        // it was there.
+        let late_after_start = self.late_after_start.swap(0, Ordering::Relaxed);
+        let late = self.late.swap(0, Ordering::Relaxed).max(late_after_start);
+        let count = self.first_tokens.swap(0, Ordering::Relaxed).max(late);
+        Some(FirstTokens { count, late, late_after_start })
     }
 
     /// A further streamed event was passed on, `gap` after the one before.
@@ -166,6 +212,7 @@ impl PoolMeter {
             held: totals.held,
             held_oldest,
             ttft: self.ttft.take(),
+            first_tokens: self.take_first_tokens(),
             itl: self.itl.take(),
             engine_time: self.engine_time.take(),
         }
@@ -303,6 +350,28 @@ mod tests {
         assert_eq!(meter.outstanding(ReplicaId(1), at(9)), Some(Sample::new(1, at(9))));
         drop(request);
         assert_eq!(replica.outstanding(), 0);
+    }
+
+    #[test]
+    fn late_first_tokens_after_a_start_are_told_apart() {
+        let meter = PoolMeter::new(Duration::from_secs(2));
+        let (old, new) = (meter.replica(ReplicaId(1)), meter.replica(ReplicaId(2)));
+        old.set_ready_since(at(10));
+        new.set_ready_since(at(100));
+        for (ttft, replica, now) in [
+            (1, &old, 101),
+            (2, &old, 110),
+            (3, &old, 110),
+            (1, &new, 110),
+            (9, &new, 159),
+            (9, &new, 160),
+        ] {
+            meter.first_token(Duration::from_secs(ttft), replica, at(now));
+        }
+        let tokens = FirstTokens { count: 6, late: 3, late_after_start: 1 };
+        assert_eq!(meter.take(at(160)).first_tokens, Some(tokens));
+        assert_eq!(meter.take(at(162)).first_tokens, Some(FirstTokens::default()));
+        assert_eq!(PoolMeter::default().take(at(1)).first_tokens, None, "nobody said what is late");
     }
 
     #[test]

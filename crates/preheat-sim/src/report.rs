@@ -8,7 +8,7 @@ mod histogram;
 use std::time::Duration;
 
 use histogram::Histogram;
-use preheat_core::Instant;
+use preheat_core::{FirstTokens, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::view::PoolBounds;
@@ -118,6 +118,7 @@ pub(crate) struct Tally {
     /// The same by minute of arrival.
     within_slo_by_minute: Vec<u64>,
     ttft: Histogram,
+    pub(crate) first_tokens: FirstTokens,
     tpot: Histogram,
     pub(crate) starts: u64,
     pub(crate) stops: u64,
@@ -147,6 +148,7 @@ impl Tally {
             within_slo: 0,
             within_slo_by_minute: Vec::new(),
             ttft: Histogram::default(),
+            first_tokens: FirstTokens::default(),
             tpot: Histogram::default(),
             starts: 0,
             stops: 0,
@@ -160,8 +162,14 @@ impl Tally {
         }
     }
 
-    pub(crate) fn first_token(&mut self, ttft: Duration) {
-        self.ttft.record(nanos(ttft));
+    pub(crate) fn first_token(&mut self, ttft: Duration, after_start: bool) {
+        let ttft = nanos(ttft);
+        self.ttft.record(ttft);
+        let is_late = ttft > self.ttft_slo_nanos;
+        let tokens = &mut self.first_tokens;
+        tokens.count += 1;
+        tokens.late += u64::from(is_late);
+        tokens.late_after_start += u64::from(is_late && after_start);
     }
 
     pub(crate) fn answered(&mut self, answer: &Answer) {

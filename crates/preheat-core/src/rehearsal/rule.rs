@@ -115,9 +115,12 @@ pub(crate) fn remains(index: usize, without: Option<Part>) -> bool {
         Part::ShortHolds => hold + 1 == HOLDS.len(),
         Part::LongHolds => hold + 1 < HOLDS.len(),
         Part::Tails => TAILS[tail].is_none(),
-        Part::Rehearsal | Part::Prior | Part::Backlog | Part::Stabilization | Part::Neighbours => {
-            true
-        }
+        Part::Rehearsal
+        | Part::Prior
+        | Part::Backlog
+        | Part::Stabilization
+        | Part::Neighbours
+        | Part::TtftGuard => true,
     }
 }
 

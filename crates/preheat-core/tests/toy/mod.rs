@@ -233,6 +233,7 @@ impl Toy {
             held: self.queue.len() as u32,
             held_oldest: self.queue.front().map(|since| now.since(*since)),
             ttft: None,
+            first_tokens: None,
             itl: None,
             engine_time: None,
         });

@@ -151,9 +151,12 @@ impl Cluster {
         if let Some(place) = replica.place {
             self.placement.warm_up(place);
         }
-        if replica.serving.is_none() {
-            let serving = Serving::new(replica.id, engine, stepping, now);
-            replica.serving = Some(Box::new(serving));
+        match &mut replica.serving {
+            Some(serving) => serving.woke(now),
+            None => {
+                let serving = Serving::new(replica.id, engine, stepping, now);
+                replica.serving = Some(Box::new(serving));
+            }
         }
         let life = replica.life;
         self.routing.open(slot, replica.outstanding());

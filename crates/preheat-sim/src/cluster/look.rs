@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use preheat_core::{
-    GatewayObservation, Instant, Observation, ReplicaObservation, ReplicaPhase, Rung, Sample,
-    ScheduledDemand, TickId, Utilization,
+    FirstTokens, GatewayObservation, Instant, Observation, ReplicaObservation, ReplicaPhase, Rung,
+    Sample, ScheduledDemand, TickId, Utilization,
 };
 use preheat_traffic::TraceRequest;
 
@@ -47,6 +47,7 @@ pub(crate) struct GatewayTaken {
     completions: u64,
     failures: u64,
     rejections: u64,
+    first_tokens: FirstTokens,
 }
 
 impl Cluster {
@@ -193,6 +194,7 @@ impl Cluster {
             completions: tally.completed,
             failures: tally.failed - tally.rejected,
             rejections: tally.rejected,
+            first_tokens: tally.first_tokens,
         };
         let before = std::mem::replace(taken, current);
         GatewayObservation {
@@ -205,6 +207,12 @@ impl Cluster {
             held: u32::try_from(self.held.len()).unwrap_or(u32::MAX),
             held_oldest,
             ttft: None,
+            first_tokens: Some(FirstTokens {
+                count: current.first_tokens.count - before.first_tokens.count,
+                late: current.first_tokens.late - before.first_tokens.late,
+                late_after_start: current.first_tokens.late_after_start
+                    - before.first_tokens.late_after_start,
+            }),
             itl: None,
             engine_time: None,
         }

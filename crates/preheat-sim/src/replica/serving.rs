@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use preheat_core::{Instant, ReplicaId};
+use preheat_core::{FirstTokens, Instant, ReplicaId};
 use preheat_engine::{
     Engine, EngineConfig, EngineEvent, EventDetail, RequestId, Stepping, SubmitError,
 };
@@ -30,6 +30,8 @@ pub(crate) const NEVER: Instant = Instant::from_nanos(u64::MAX);
 #[derive(Debug)]
 pub(crate) struct Serving {
     replica: ReplicaId,
+    /// When its last start or wake was over.
+    ready_since: Instant,
     engine: Engine,
     floor: StepFloor,
     /// Lower bound of the next end of a request.
@@ -105,6 +107,7 @@ impl Serving {
         let engine = Engine::new(config).with_detail(EventDetail::Requests).with_stepping(stepping);
         Self {
             replica,
+            ready_since: now,
             engine,
             floor,
             wake_at: NEVER,
@@ -116,6 +119,11 @@ impl Serving {
             preempted: 0,
             totals: Totals { gauge_at: now, ..Totals::default() },
         }
+    }
+
+    /// It is back from standby.
+    pub(crate) const fn woke(&mut self, now: Instant) {
+        self.ready_since = now;
     }
 
     pub(crate) const fn wake_at(&self) -> Instant {
@@ -200,7 +208,8 @@ impl Serving {
     ) -> Result<(), SimulationError> {
         let request = requests.get_mut(id).ok_or_else(|| self.unknown(at))?;
         request.first_token_at = Some(at);
-        tally.first_token(at.since(request.arrived_at));
+        let after_start = at.since(self.ready_since) < FirstTokens::AFTER_START;
+        tally.first_token(at.since(request.arrived_at), after_start);
         let totals = &mut self.totals;
         let ttft = at.since(request.sent_at);
         totals.ttft_nanos += ttft.as_nanos();

@@ -174,6 +174,7 @@ impl Toy {
             held: if ready == 0 { u32::try_from(arrivals).unwrap() } else { 0 },
             held_oldest: None,
             ttft: None,
+            first_tokens: None,
             itl: None,
             engine_time: None,
         }
