@@ -239,6 +239,9 @@ fn watch(
         since: traffic.since,
         first_tokens,
         load: traffic.load,
+        queued: f64::from(backlog::requests(spec, observation)),
+        can_grow: fleet.supply() < bounds(spec, observation).1
+            && observation.replicas_placeable != Some(0),
         slots_ready: fleet.ready_capacity * traffic.slots,
         is_growing: !fleet.starting.is_empty(),
         drain_time: spec.backlog_drain_time,

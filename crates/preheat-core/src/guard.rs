@@ -25,11 +25,16 @@ const BOOST_MAX: f64 = 1.5;
 /// One step: in a pool of four, one replica more.
 const BOOST_STEP: f64 = 0.25;
 /// Late first tokens count as too many beyond this share of those that may be late …
-const SHARE_OF_ALLOWANCE: f64 = 0.5;
+const SHARE_OF_ALLOWANCE: f64 = 1.0;
 /// … by so many standard deviations of chance …
 const DEVIATIONS: f64 = 2.0;
 /// … and if there are at least so many.
 const LATE_MIN: f64 = 5.0;
+/// They must be too many for so long before something is done: traffic that is uneven for a few
+/// minutes is what the rules' headroom is for.
+const LASTING: Duration = Duration::from_secs(600);
+/// A queue of more than this share of the slots is what a shortage has left.
+const QUEUE_SHARE: f64 = 0.25;
 /// A step has helped if the share is at most this much of what it was.
 const HELPED: f64 = 0.7;
 /// A step is held for this long, and not tried again for as long where it did not help. It doubles
@@ -48,6 +53,8 @@ pub struct GuardMemory {
     pub seen: f64,
     /// Late ones among them.
     pub late: f64,
+    /// Since when too many are late without a break.
+    pub late_since: Option<Instant>,
     /// When there last was a shortage.
     pub shortage_at: Option<Instant>,
     /// Factor on the need.
@@ -67,6 +74,7 @@ impl Default for GuardMemory {
         Self {
             seen: 0.0,
             late: 0.0,
+            late_since: None,
             shortage_at: None,
             boost: 1.0,
             share_before: 0.0,
@@ -86,6 +94,10 @@ pub(crate) struct Watch {
     /// The load, in slots, and those that are ready for it.
     pub(crate) load: f64,
     pub(crate) slots_ready: f64,
+    /// Requests that wait for a slot.
+    pub(crate) queued: f64,
+    /// Whether there may be more replicas.
+    pub(crate) can_grow: bool,
     /// Whether some replica is on its way.
     pub(crate) is_growing: bool,
     /// After a shortage its queue is worked off for this long.
@@ -111,12 +123,14 @@ impl GuardMemory {
         let is_over = unchanged >= self.hold;
         // A handful at once is a coincidence, and a step is not judged by its first minute.
         let is_late = calm.min(unchanged) >= FADE && self.is_late(watch.allowance);
+        self.late_since = if is_late { self.late_since.or(Some(watch.now)) } else { None };
+        let is_lasting = self.late_since.is_some_and(|at| watch.now.since(at) >= LASTING);
         if self.boost <= 1.0 {
             if unchanged >= FORGOTTEN_AFTER {
                 self.patience = PATIENCE;
             }
             let is_blind_spot = watch.misses_expected <= watch.allowance;
-            if is_late && is_over && is_blind_spot {
+            if is_lasting && is_over && is_blind_spot && watch.can_grow {
                 self.raise(watch.now);
             }
         } else if is_late && self.share() > HELPED * self.share_before {
@@ -130,9 +144,10 @@ impl GuardMemory {
 
     /// For how long nothing but the guard's own matter has made requests wait.
     fn calm(&mut self, watch: &Watch) -> Duration {
-        // What a step does shows only once its replicas are there.
-        let is_unready = self.boost > 1.0 && watch.is_growing;
-        if watch.load > watch.slots_ready || is_unready {
+        // What is on its way may end it. Of a step nothing shows before its replicas are there.
+        let is_short = watch.load > watch.slots_ready;
+        let is_backed_up = watch.queued > QUEUE_SHARE * watch.slots_ready;
+        if is_short || is_backed_up || watch.is_growing {
             self.shortage_at = Some(watch.now);
         }
         let aftermath = FirstTokens::AFTER_START.saturating_add(watch.drain_time);
@@ -173,7 +188,7 @@ impl GuardMemory {
     /// What was seen so far tells nothing of what comes.
     fn change(&mut self, boost: f64, hold: Duration, now: Instant) {
         (self.boost, self.hold, self.changed_at) = (boost, hold, Some(now));
-        (self.seen, self.late) = (0.0, 0.0);
+        (self.seen, self.late, self.late_since) = (0.0, 0.0, None);
     }
 
     fn lose_patience(&mut self) {
