@@ -1,7 +1,12 @@
 //! From an explanation's numbers to sentences, as a colleague would put them.
 
+mod figures;
+
 use std::fmt::Write;
 use std::time::Duration;
+
+use figures::{milliseconds, minutes, sentence_case};
+pub use figures::{rate, seconds};
 
 use preheat_core::{
     Action, ArrivalSource, CapacityBound, Explanation, Instant, Observation, Plan, Reason,
@@ -356,7 +361,8 @@ fn schedule_decides(explanation: &Explanation) -> bool {
 }
 
 fn needed_for_traffic(explanation: &Explanation) -> u32 {
-    explanation.needed_for_load.0.saturating_add(explanation.needed_for_backlog.0)
+    let Explanation { needed_for_load, needed_for_backlog, guard, .. } = explanation;
+    needed_for_load.0.saturating_add(guard.replicas.0).saturating_add(needed_for_backlog.0)
 }
 
 fn supply(explanation: &Explanation) -> String {
@@ -488,44 +494,4 @@ fn ids(replicas: &[ReplicaId]) -> String {
     let rest = replicas.len().saturating_sub(IDS_SHOWN);
     let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
     format!("{}{more}", shown.join(", "))
-}
-
-/// `5.5/s`, with a digit more where it is small.
-pub fn rate(per_second: f64) -> String {
-    if per_second < 1.0 { format!("{per_second:.2}/s") } else { format!("{per_second:.1}/s") }
-}
-
-/// `0.35 s`, `9.8 s`, `152 s`.
-pub fn seconds(duration: Duration) -> String {
-    let secs = duration.as_secs_f64();
-    match secs {
-        _ if secs < 1.0 => format!("{secs:.2} s"),
-        _ if secs < 20.0 => format!("{secs:.1} s"),
-        _ => format!("{secs:.0} s"),
-    }
-}
-
-/// `0.52 ms`, `19.8 ms`, `152 ms`.
-fn milliseconds(duration: Duration) -> String {
-    let millis = duration.as_secs_f64() * 1e3;
-    match millis {
-        _ if millis < 1.0 => format!("{millis:.2} ms"),
-        _ if millis < 20.0 => format!("{millis:.1} ms"),
-        _ => format!("{millis:.0} ms"),
-    }
-}
-
-/// `40 min`, `2.7 h`; short times in seconds.
-fn minutes(duration: Duration) -> String {
-    let minutes = duration.as_secs_f64() / 60.0;
-    match minutes {
-        _ if minutes < 2.0 => seconds(duration),
-        _ if minutes < 90.0 => format!("{minutes:.0} min"),
-        _ => format!("{:.1} h", minutes / 60.0),
-    }
-}
-
-fn sentence_case(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

@@ -233,13 +233,13 @@ pub struct DemandExplanation {
     pub source: ArrivalSource,
     /// Mean over the arrival window.
     pub arrival_rate: RequestRate,
-    /// Time in a batch slot.
+    /// Time in a batch slot of a whole replica.
     pub service_time: Duration,
     /// Whether that was measured or is the prior.
     pub service_time_measured: bool,
     /// Requests inside replicas or held, where every serving replica's are known.
     pub requests_inside: Option<u32>,
-    /// Slots in use if nobody had to wait; while the service time is not measured, at most what is
+    /// Slots of whole replicas in use if nobody had to wait; while the service time is not measured, at most what is
     /// inside.
     pub offered_load: Erlangs,
 }
