@@ -1,7 +1,10 @@
 //! preheat in the simulated world.
 
+use std::sync::{Arc, Mutex};
+
 use preheat_core::{
-    ColdStartPrior, Policy, PolicySpec, Probability, ReplicaCount, ScheduledDemand, Standby,
+    ColdStartPrior, Explanation, Observation, Part, Policy, PolicySpec, Probability, ReplicaCount,
+    ScheduledDemand, Standby,
 };
 use preheat_sim::cold_start::GpuSupply;
 use preheat_sim::faults::{Crash, Faults, Rollout, Window};
@@ -128,6 +131,65 @@ fn an_outage_of_metrics_gives_nothing_up() {
     // The gateway still counts what is inside each replica, so the fleet may shrink, and does so
     // without cutting anything.
     assert_eq!((report.streams_cut, report.failed), (0, 0));
+}
+
+/// What every tick said, beside the report.
+fn watched(
+    config: SimulationConfig,
+    trace: &[TraceRequest],
+    preheat: Preheat,
+) -> (RunReport, Vec<(Observation, Explanation)>) {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&seen);
+    let preheat = preheat.with_watcher(Box::new(move |observation, decision| {
+        sink.lock().unwrap().push((observation.clone(), decision.explanation.clone()));
+    }));
+    let report = run(config, trace, preheat);
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    (report, seen)
+}
+
+/// Which replicas are slow is drawn; preheat finds them by what their engines measure, and needs
+/// fewer than without.
+#[test]
+fn slow_replicas_are_found_and_go_first() {
+    let mut noisy = SimulationConfig { seed: 3, ..config() };
+    noisy.faults.slow = Probability::saturating(0.3);
+    noisy.faults.slow_factor = Some(2.0);
+    let trace = poisson(6, &[(7200, 25.0)]);
+    let (with, seen) = watched(noisy.clone(), &trace, preheat(|_| ()));
+    let slow = seen.iter().flat_map(|(_, explanation)| &explanation.supply.slow);
+    let capacities: Vec<f64> = slow.map(|slow| slow.capacity.get()).collect();
+    assert!(!capacities.is_empty());
+    assert!(capacities.iter().all(|capacity| (0.4..0.65).contains(capacity)), "{capacities:?}");
+    let without = run(noisy, &trace, preheat(|spec| spec.without = Some(Part::Neighbours)));
+    assert!(with.gpu_hours < without.gpu_hours, "{} {}", with.gpu_hours, without.gpu_hours);
+    assert!(with.attainment > without.attainment - 0.01);
+    // Where nobody is slow, nobody is found.
+    let (_, seen) = watched(config(), &trace, preheat(|_| ()));
+    assert!(seen.iter().all(|(_, explanation)| explanation.supply.slow.is_empty()));
+}
+
+/// Requests that wait for a start come late from replicas that have just begun.
+#[test]
+fn late_first_tokens_after_a_start_are_told_apart() {
+    let mut from_zero = config();
+    from_zero.bounds.replicas_min = 0;
+    from_zero.replicas_initial = ReplicasInitial::Count(0);
+    let trace = poisson(1, &[(300, 2.0)]);
+    let policy = preheat(|spec| spec.replicas_min = ReplicaCount(0));
+    let (report, seen) = watched(from_zero, &trace, policy);
+    let tokens =
+        seen.iter().filter_map(|(observation, _)| observation.gateway.as_ref()?.first_tokens);
+    let (mut count, mut late, mut after_start) = (0, 0, 0);
+    for tokens in tokens {
+        count += tokens.count;
+        late += tokens.late;
+        after_start += tokens.late_after_start;
+    }
+    assert_eq!(count, report.completed);
+    assert_eq!(late, report.requests - (report.attainment * report.requests as f64).round() as u64);
+    assert!(late > 50 && after_start == late, "{after_start} of {late} of {count}");
 }
 
 /// Successors on their way in a rollout, at most.
