@@ -47,12 +47,11 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     let asleep = count(fleet.standby.len());
     let scheduled = |lead_time| schedule::replicas(observation, lead_time);
     let (rehearsal, in_all) = ladder.rehearse(&mut memory, &traffic, asleep, scheduled);
-    let rehearsed = Rehearsed { ready: &rehearsal, in_all: in_all.as_ref() };
-    let backlogs = Backlogs::project(spec, observation, &demand, &capacity, &ladder, &fleet);
     memory.guard.step(&watch(spec, &traffic, observation, &rehearsal, &fleet));
-    let factor = memory.guard.boost;
-    let need =
-        Need::of(spec, observation, &demand, &capacity, &rehearsed, factor, &backlogs, &ladder);
+    let guard_factor = memory.guard.boost;
+    let rehearsed = Rehearsed { ready: &rehearsal, in_all: in_all.as_ref(), guard_factor };
+    let backlogs = Backlogs::project(spec, observation, &demand, &capacity, &ladder, &fleet);
+    let need = Need::of(spec, observation, &demand, &capacity, &rehearsed, &backlogs, &ladder);
     let targets = Targets::stabilize(spec, &mut memory, now, &need, &fleet);
 
     let limited = limit(spec, observation, source, &ladder, &fleet, &need, &targets);
@@ -77,7 +76,7 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
             cold_start,
             rehearsal,
             standby,
-            guard: guard,
+            guard,
             backlog: backlogs.ready,
             supply,
             needed_for_load: ReplicaCount(need.for_load),
@@ -92,10 +91,11 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     }
 }
 
-/// What the rules hold.
+/// What the rules hold, and by how much the TTFT guard multiplies what they hold ready.
 struct Rehearsed<'a> {
     ready: &'a RehearsalExplanation,
     in_all: Option<&'a RehearsalExplanation>,
+    guard_factor: f64,
 }
 
 /// What would still be queued when a replica that is ordered now is ready.
@@ -156,14 +156,13 @@ impl Need {
         demand: &DemandExplanation,
         capacity: &CapacityExplanation,
         rehearsed: &Rehearsed<'_>,
-        guard_factor: f64,
         backlogs: &Backlogs,
         ladder: &Ladder,
     ) -> Self {
         let slots_per_replica = f64::from(capacity.concurrency_cap.get());
         let held = observation.gateway.as_ref().is_some_and(|gateway| gateway.held > 0);
         let for_load = ceil(rehearsed.ready.slots_held / slots_per_replica).max(u32::from(held));
-        let guarded = ceil(rehearsed.ready.slots_held * guard_factor / slots_per_replica);
+        let guarded = ceil(rehearsed.ready.slots_held * rehearsed.guard_factor / slots_per_replica);
         let for_guard = guarded.saturating_sub(for_load);
         let spare = f64::from(for_load + for_guard) * slots_per_replica;
         let spare = spare - demand.offered_load.get();

@@ -176,6 +176,7 @@ fn gateway(now: Instant, arrivals: u64) -> GatewayObservation {
         held: 0,
         held_oldest: None,
         ttft: latency,
+        first_tokens: None,
         itl: None,
         engine_time: latency.map(|window| LatencyWindow { mean: SERVICE_TIME, ..window }),
     }
