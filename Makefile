@@ -61,7 +61,7 @@ bench:
 	./benches/run.sh
 
 ## preheat against every other autoscaler, tuned, on recorded traffic: tables, and a page
-## (target/efficacy.html); without each of its parts; with a rung to sleep on. Forty minutes on two
+## (target/efficacy.html); beside fleets that are told part of the future; without each of its parts; with a rung to sleep on. Forty minutes on two
 ## cores; quick: five minutes, fewer peers and traces.
 efficacy:
 	./benches/efficacy.sh

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What preheat is worth: against every other autoscaler on recorded traffic (also written as a page,
-# target/efficacy.html), without each of its parts, with a rung to sleep on, and at the edges of
-# traces that were redrawn window by window. docs/benchmarks.md has what it printed. Traces that are
+# target/efficacy.html), beside fleets that are told part of the future, without each of its parts,
+# with a rung to sleep on, and at the edges of traces that were redrawn window by window. docs/benchmarks.md has what it printed. Traces that are
 # not at hand are named and left out: Azure's two are embedded, ServeGen's lie beside the checkout.
 set -eu
 cd "$(dirname "$0")/.."
@@ -38,6 +38,12 @@ fi
 title "against the others"
 # shellcheck disable=SC2086 # the words of $chosen and $pool are arguments of their own
 "$preheat" compare $chosen $pool --policies "$policies" --tune --html target/efficacy.html
+
+if [ "$mode" = full ]; then
+    title "what could be known: told the shape, told each step as it comes, told to expect yesterday again"
+    # shellcheck disable=SC2086
+    "$preheat" compare $chosen $pool --policies preheat,told
+fi
 
 chosen="--trace azure-conversation@4 --trace azure-code@10"
 add servegen_m_large_day1_resampled.csv.gz 2

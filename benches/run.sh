@@ -12,6 +12,7 @@ run() {
 quick=(-- --warm-up-time 1 --measurement-time 4)
 run cargo bench --locked -p preheat-core --bench decide "${quick[@]}"
 run cargo bench --locked -p preheat-core --bench quota "${quick[@]}"
+run cargo run --release --locked -q -p preheat-core --example week
 run cargo bench --locked -p preheat-runtime --bench scrape "${quick[@]}"
 run cargo bench --locked -p preheat-engine --bench engine "${quick[@]}"
 run cargo bench --locked -p preheat-sim --bench simulate "${quick[@]}"

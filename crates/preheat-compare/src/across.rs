@@ -5,11 +5,12 @@
 //! closed = (peer − preheat) ÷ (peer − optimum)      in GPU-hours at equal attainment
 //! ```
 
+use preheat_sim::preheat_policy::PREHEAT;
 use serde::{Deserialize, Serialize};
 
 use crate::comparison::{PolicyComparison, WorkloadComparison};
 use crate::outcome::Outcome;
-use crate::setting::{PREHEAT, is_preheat};
+use crate::setting::is_peer;
 
 /// What single settings cost over all workloads, at one attainment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,7 +68,7 @@ fn at(workloads: &[WorkloadComparison], index: usize, attainment: f64) -> Across
         .collect();
     rows.sort_by(|a, b| a.gpu_hours_ratio_mean.total_cmp(&b.gpu_hours_ratio_mean));
     let has_preheat = policies.iter().any(|policy| policy.policy == PREHEAT);
-    let best_peer = rows.iter().find(|row| !is_preheat(&row.policy));
+    let best_peer = rows.iter().find(|row| is_peer(&row.policy));
     let closed = workloads.iter().enumerate().filter(|_| has_preheat);
     let closed = closed.map(|(number, workload)| closed_on(workload, number, index, best_peer));
     Across { attainment, closed: closed.collect(), rows }
@@ -112,7 +113,7 @@ fn closed_on(
     };
     let preheat = workload.policies.iter().find(|policy| policy.policy == PREHEAT);
     let preheat = preheat.and_then(gpu_hours).map(|(_, hours)| hours);
-    let peers = workload.policies.iter().filter(|policy| !is_preheat(&policy.policy));
+    let peers = workload.policies.iter().filter(|policy| is_peer(&policy.policy));
     let peer_hindsight = peers.filter_map(gpu_hours).min_by(|a, b| a.1.total_cmp(&b.1));
     let peer_single =
         best_peer.and_then(|row| Some((row.policy.clone(), row.outcomes.get(number)?.gpu_hours)));

@@ -18,6 +18,7 @@ mod jobs;
 mod optimum;
 mod outcome;
 mod setting;
+mod told;
 mod workload;
 
 pub use across::{Across, AcrossRow, Closed};
@@ -29,5 +30,5 @@ pub use error::CompareError;
 pub use frontier::{cheapest, frontier};
 pub use optimum::Optimum;
 pub use outcome::Outcome;
-pub use setting::{PREHEAT, Setting, select};
+pub use setting::{Setting, select};
 pub use workload::Workload;

@@ -18,6 +18,17 @@ use crate::workload::Workload;
 const MARGIN: f64 = 0.1;
 const SECS_PER_HOUR: f64 = 3_600.0;
 
+/// What a request of this workload takes of a full replica.
+pub(crate) fn service_model(workload: &Workload) -> ServiceModel {
+    let (summary, engine) = (workload.trace.summary(), &workload.config.engine);
+    ServiceModel::of_engine(
+        engine,
+        engine.max_num_seqs,
+        summary.input_tokens.mean,
+        summary.output_tokens.mean,
+    )
+}
+
 /// The optimum of one workload at one headroom.
 #[derive(Clone, Debug)]
 pub struct Optimum<'a> {
@@ -42,13 +53,7 @@ impl<'a> Optimum<'a> {
     /// When the trace is more than can be planned.
     pub fn with_margin(workload: &'a Workload, margin: f64) -> Result<Self, CompareError> {
         let config = &workload.config;
-        let (summary, engine) = (workload.trace.summary(), &config.engine);
-        let service = ServiceModel::of_engine(
-            engine,
-            engine.max_num_seqs,
-            summary.input_tokens.mean,
-            summary.output_tokens.mean,
-        );
+        let service = service_model(workload);
         // A slot of about the TTFT aim balances what averaging hides and what waiting evens out.
         let slot = Duration::from_secs(config.bounds.ttft_slo.as_secs().clamp(1, 10));
         let lead = config.startup.typical();

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use preheat_core::Part;
 use preheat_sim::peers::{self, UnknownPolicy};
+use preheat_sim::preheat_policy::{PREHEAT, PREHEAT_WITHOUT, is_preheat, left_out};
+
+use crate::told::Told;
 
 /// Name of the policy that knows the future. Every comparison has it, asked for or not.
 const ORACLE: &str = "oracle";
-/// Name of our own policy.
-pub const PREHEAT: &str = "preheat";
-
-/// Before the name of a part that preheat is run without.
-const WITHOUT: &str = "preheat-without-";
 /// Stands for preheat without each part in turn.
 const ABLATIONS: &str = "ablations";
+/// Stands for the fleets that are told part of the future.
+const TOLD: &str = "told";
 
 /// Aims that preheat is run with, beside the SLO's own. Its aim is the share of requests that the
 /// SLO asks for; there is nothing else to tune.
@@ -46,7 +46,7 @@ impl Setting {
 
     /// What preheat is run without.
     pub(crate) fn without(&self) -> Option<Part> {
-        part(&self.policy)
+        left_out(&self.policy)
     }
 
     /// Whether it is as its project ships it.
@@ -55,16 +55,13 @@ impl Setting {
     }
 }
 
-/// Whether a policy of this name is preheat, whole or without a part.
-pub(crate) fn is_preheat(policy: &str) -> bool {
-    policy == PREHEAT || part(policy).is_some()
+/// Whether a policy of this name is one that somebody could run instead of preheat.
+pub(crate) fn is_peer(policy: &str) -> bool {
+    !is_preheat(policy) && Told::find(policy).is_none()
 }
 
-fn part(policy: &str) -> Option<Part> {
-    Part::find(policy.strip_prefix(WITHOUT)?)
-}
-
-/// Names of the policies asked for: `all`, `ablations`, or names with commas between. Each exists.
+/// Names of the policies asked for: `all`, `ablations`, `told`, or names with commas between. Each
+/// exists.
 ///
 /// # Errors
 /// Names the first that doesn't.
@@ -75,9 +72,11 @@ pub fn select(asked: &str) -> Result<Vec<String>, UnknownPolicy> {
             names.push(PREHEAT.to_owned());
             names.extend(peers::names().map(str::to_owned));
         } else if name == ABLATIONS {
-            names.extend(Part::ALL.iter().map(|part| format!("{WITHOUT}{}", part.name())));
+            names.extend(Part::ALL.iter().map(|part| format!("{PREHEAT_WITHOUT}{}", part.name())));
+        } else if name == TOLD {
+            names.extend(Told::names().map(str::to_owned));
         } else if name != ORACLE {
-            if !is_preheat(name) {
+            if is_peer(name) {
                 peers::knobs(name)?;
             }
             names.push(name.to_owned());
@@ -93,8 +92,11 @@ pub fn select(asked: &str) -> Result<Vec<String>, UnknownPolicy> {
 }
 
 /// Settings of `policy` to try: its defaults first, then, if it is to be tuned, every combination
-/// of its knobs' values. preheat always runs with each of its aims.
+/// of its knobs' values. preheat always runs with each of its aims, and who is told with all.
 pub(crate) fn settings(policy: &str, tune: bool) -> Result<Vec<Setting>, UnknownPolicy> {
+    if let Some(told) = Told::find(policy) {
+        return Ok(told.settings().collect());
+    }
     let mut settings = vec![Setting::defaults(policy)];
     if is_preheat(policy) {
         settings.extend(AIMS.iter().map(|aim| Setting {
@@ -140,6 +142,8 @@ mod tests {
         let parts = select("preheat,ablations").unwrap();
         assert_eq!(parts.len(), 1 + Part::ALL.len());
         assert!(parts.iter().all(|name| is_preheat(name)), "{parts:?}");
+        let told = select("told").unwrap();
+        assert!(told.len() == 3 && !told.iter().any(|name| is_peer(name)), "{told:?}");
         assert!(select("preheat-without-luck").is_err());
         assert!(select("keda").unwrap_err().to_string().contains("keda-waiting"));
     }

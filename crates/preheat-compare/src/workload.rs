@@ -5,13 +5,14 @@ use std::time::Duration;
 use preheat_core::{ColdStartPrior, Policy, PolicySpec, Probability};
 use preheat_sim::cold_start::ColdStartConfig;
 use preheat_sim::peers;
-use preheat_sim::preheat_policy::Preheat;
+use preheat_sim::preheat_policy::{PREHEAT, Preheat};
 use preheat_sim::report::RunReport;
 use preheat_sim::run::{Simulation, SimulationConfig, SimulationError};
 use preheat_traffic::{Trace, TraceRequest};
 
 use crate::error::CompareError;
-use crate::setting::{AIM, PREHEAT, Setting};
+use crate::setting::{AIM, Setting};
+use crate::told::Told;
 
 /// Traffic on a pool.
 #[derive(Clone, Debug)]
@@ -46,6 +47,11 @@ impl Workload {
         if setting.is_preheat() {
             let preheat = Preheat::new(self.policy(setting)?);
             return self.run_preheat(preheat, series);
+        }
+        if let Some(told) = Told::find(&setting.policy) {
+            let mut fleet = told.fleet(self, &setting.knobs)?;
+            let report = self.simulation(series)?.run(self.requests(), &mut fleet);
+            return report.map_err(|error| self.failed(&setting.policy, error));
         }
         let knobs: Vec<(&str, f64)> =
             setting.knobs.iter().map(|(name, value)| (name.as_str(), *value)).collect();

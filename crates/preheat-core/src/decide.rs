@@ -45,7 +45,7 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     let fleet = Fleet::of(spec, &memory, &starts, observation, &capacities);
     let traffic = traffic(spec, &memory, observation, &demand, &capacity, &fleet);
     let asleep = count(fleet.standby.len());
-    let scheduled = |lead_time| schedule::replicas(observation, lead_time);
+    let scheduled = |lead_time| schedule::replicas(spec, observation, lead_time);
     let (rehearsal, in_all) = ladder.rehearse(&mut memory, &traffic, asleep, scheduled);
     memory.guard.step(&watch(spec, &traffic, observation, &rehearsal, &fleet));
     let guard_factor = memory.guard.boost;
@@ -176,7 +176,7 @@ impl Need {
             ceil(slots / slots_per_replica).min(for_load.max(1))
         };
         let target = |backlog, lead_time| {
-            let scheduled = schedule::replicas(observation, lead_time);
+            let scheduled = schedule::replicas(spec, observation, lead_time);
             (for_load + for_guard).saturating_add(for_backlog(backlog)).max(scheduled)
         };
         let cold = target(&backlogs.cold, ladder.lead_cold);
@@ -185,7 +185,7 @@ impl Need {
             for_load,
             for_guard,
             for_backlog: for_backlog(&backlogs.ready),
-            for_schedule: schedule::replicas(observation, ladder.lead_ready),
+            for_schedule: schedule::replicas(spec, observation, ladder.lead_ready),
             target: target(&backlogs.ready, ladder.lead_ready),
             in_all: ladder.in_all(cold, in_all),
         }

@@ -27,11 +27,13 @@ pub enum Part {
     Neighbours,
     /// More than the rules hold where first tokens come late.
     TtftGuard,
+    /// What is announced.
+    Schedules,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Rehearsal,
         Self::Prior,
         Self::Smoothing,
@@ -42,6 +44,7 @@ impl Part {
         Self::Stabilization,
         Self::Neighbours,
         Self::TtftGuard,
+        Self::Schedules,
     ];
 
     /// Name as on the command line.
@@ -57,6 +60,7 @@ impl Part {
             Self::Stabilization => "stabilization",
             Self::Neighbours => "neighbours",
             Self::TtftGuard => "ttft-guard",
+            Self::Schedules => "schedules",
         }
     }
 

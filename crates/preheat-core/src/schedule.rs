@@ -5,10 +5,15 @@
 use std::time::Duration;
 
 use crate::observation::Observation;
+use crate::part::Part;
+use crate::policy::PolicySpec;
 
 /// Replicas that what is scheduled asks for by the time at which a start ordered now is ready. An
 /// entry counts from one lead time before it begins until it ends; of several the largest.
-pub(crate) fn replicas(observation: &Observation, lead_time: Duration) -> u32 {
+pub(crate) fn replicas(spec: &PolicySpec, observation: &Observation, lead_time: Duration) -> u32 {
+    if spec.without == Some(Part::Schedules) {
+        return 0;
+    }
     let ready_at = observation.now.saturating_add(lead_time);
     let asks = observation
         .scheduled

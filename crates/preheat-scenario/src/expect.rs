@@ -11,9 +11,9 @@ use serde_saphyr::Location;
 
 use crate::Scenario;
 use crate::error::{ScenarioError, Source};
-use crate::run::{PREHEAT, PREHEAT_UNTOLD, is_preheat};
 use crate::values::{Set, at};
 use crate::wire::{ExpectWire, MinutesWire};
+use preheat_sim::preheat_policy::{PREHEAT, PREHEAT_WITHOUT, is_preheat};
 
 /// Bounds on one figure of the report of a run under one autoscaler.
 #[derive(Clone, Debug, PartialEq)]
@@ -190,7 +190,7 @@ pub(crate) fn resolve(
         if !is_preheat(&policy)
             && let Err(error) = peers::by_name(&policy, bounds)
         {
-            let message = format!("`expect`: {error}, {PREHEAT} and {PREHEAT_UNTOLD}");
+            let message = format!("`expect`: {error}, {PREHEAT} and {PREHEAT_WITHOUT}PART");
             return Err(source.error(Some(expected.referenced), message));
         }
         let mut add = |figure, min: &Set<f64>, max: &Set<f64>, whole| {

@@ -28,7 +28,7 @@ use preheat_traffic::Trace;
 
 pub use error::ScenarioError;
 pub use expect::{Expectation, Outcome};
-pub use run::{PREHEAT, PREHEAT_UNTOLD, RunError};
+pub use run::RunError;
 
 use error::Source;
 use wire::ScenarioWire;

@@ -12,7 +12,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use preheat_scenario::{PREHEAT, PREHEAT_UNTOLD, Scenario};
+use preheat_scenario::Scenario;
+use preheat_sim::preheat_policy::PREHEAT;
 use preheat_sim::report::RunReport;
 
 const UPDATE: &str = "where a change of figures is meant: \
@@ -65,7 +66,7 @@ fn every_scenario_holds_and_repeats_itself() {
     let mut broken = String::new();
     for scenario in scenarios() {
         // What the announcement is worth.
-        let untold = (!scenario.config.scheduled.is_empty()).then_some(PREHEAT_UNTOLD);
+        let untold = (!scenario.config.scheduled.is_empty()).then_some("preheat-without-schedules");
         for policy in [PREHEAT, PEER].into_iter().chain(untold) {
             let report = scenario.run(policy).unwrap_or_else(|error| panic!("{error}"));
             writeln!(table, "{}", row(&scenario.name, &report)).unwrap();

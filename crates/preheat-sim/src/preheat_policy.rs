@@ -6,7 +6,22 @@
 use std::fmt;
 
 use preheat_core::invariants::{self, Violation};
-use preheat_core::{Action, Decision, Instant, Memory, Observation, Policy, TickId, decide};
+use preheat_core::{Action, Decision, Instant, Memory, Observation, Part, Policy, TickId, decide};
+
+/// Its name on the command line.
+pub const PREHEAT: &str = "preheat";
+/// Before the name of a part that it is run without.
+pub const PREHEAT_WITHOUT: &str = "preheat-without-";
+
+/// Whether a policy of this name is preheat, whole or without a part.
+pub fn is_preheat(policy: &str) -> bool {
+    policy == PREHEAT || left_out(policy).is_some()
+}
+
+/// The part that the policy of this name is run without.
+pub fn left_out(policy: &str) -> Option<Part> {
+    Part::find(policy.strip_prefix(PREHEAT_WITHOUT)?)
+}
 
 /// preheat, deciding tick by tick.
 pub struct Preheat {
@@ -42,7 +57,7 @@ impl Preheat {
 
     /// Its name on the command line.
     pub const fn name(&self) -> &'static str {
-        "preheat"
+        PREHEAT
     }
 
     /// What it decides by.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::ranking::{highest_attainment, ranked};
 use super::svg::Marker;
 use crate::comparison::Comparison;
-use crate::setting::PREHEAT;
+use preheat_sim::preheat_policy::PREHEAT;
 
 /// Colours for the best peers; the others share a grey, and all have a marker and a label.
 const TONES: [&str; 6] = ["tone-1", "tone-2", "tone-3", "tone-4", "tone-5", "tone-6"];

@@ -10,7 +10,7 @@ use super::ranking::{highest_attainment, ranked};
 use super::scale::{Bend, Scale};
 use super::svg::{Naming, Path};
 use crate::comparison::{PolicyComparison, WorkloadComparison};
-use crate::setting::PREHEAT;
+use preheat_sim::preheat_policy::PREHEAT;
 
 const WIDTH_PX: f64 = 510.0;
 const HEIGHT_PX: f64 = 190.0;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::numbers::{aim, count, hours, length, plain, seconds, share, signed_percent, times};
 use super::ranking::{highest_attainment, most, ranked, reaching};
 use crate::comparison::{PolicyComparison, WorkloadComparison};
-use crate::setting::PREHEAT;
+use preheat_sim::preheat_policy::PREHEAT;
 
 /// Knobs as `threshold 5, window_s 300`.
 pub(super) fn knobs(knobs: &BTreeMap<String, f64>) -> String {

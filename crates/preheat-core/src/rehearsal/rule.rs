@@ -120,7 +120,8 @@ pub(crate) fn remains(index: usize, without: Option<Part>) -> bool {
         | Part::Backlog
         | Part::Stabilization
         | Part::Neighbours
-        | Part::TtftGuard => true,
+        | Part::TtftGuard
+        | Part::Schedules => true,
     }
 }
 

@@ -13,8 +13,8 @@ pub(crate) struct CompareArgs {
     /// `@K:FROM-UNTIL` takes a part of it too, as in `azure-code@10` or `rates.csv@0.05:96h-144h`
     #[arg(long, required = true)]
     pub(crate) trace: Vec<String>,
-    /// Policies, with commas between: names as for `simulate`, `all`, or `ablations` for preheat
-    /// without each of its parts
+    /// Policies, with commas between: names as for `simulate`, `all`, `ablations` for preheat
+    /// without each of its parts, or `told` for fleets that are told part of the future
     #[arg(long, default_value = "all")]
     pub(crate) policies: String,
     /// Try every combination of the values that a policy's users would set its knobs to

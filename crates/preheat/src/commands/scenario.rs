@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use preheat_scenario::{Outcome, PREHEAT, PREHEAT_UNTOLD, RunError, Scenario};
+use preheat_scenario::{Outcome, RunError, Scenario};
+use preheat_sim::preheat_policy::{PREHEAT, PREHEAT_WITHOUT};
 use preheat_sim::report::RunReport;
 use serde::Serialize;
 
@@ -63,7 +64,7 @@ fn explained(error: RunError) -> anyhow::Error {
         RunError::Policy(error) => hinted(
             error,
             format!(
-                "or `{PREHEAT}`, `{PREHEAT_UNTOLD}`; docs/policies/peers.md says what each \
+                "or `{PREHEAT}`, `{PREHEAT_WITHOUT}PART`; docs/policies/peers.md says what each \
                      one does"
             ),
         ),

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use preheat_api::policy_file::PolicyFile;
-use preheat_compare::{Optimum, PREHEAT, Setting, Workload, select};
+use preheat_compare::{Optimum, Setting, Workload, select};
+use preheat_sim::preheat_policy::PREHEAT;
 use preheat_sim::preheat_policy::Preheat;
 use preheat_sim::report::{Quantiles, RunReport};
 use serde::Serialize;
