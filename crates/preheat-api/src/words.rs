@@ -150,6 +150,15 @@ fn reason(explanation: &Explanation) -> String {
         Reason::SignalsMissing => {
             "signals are missing or stale, and nothing is given up on ignorance".to_owned()
         }
+        Reason::Pinned => match explanation.pinned {
+            Some(pinned) => {
+                format!("an operator has pinned it at {pinned}, and {supply} are there")
+            }
+            None => "an operator has pinned the count".to_owned(),
+        },
+        Reason::Paused => {
+            format!("an operator has paused it; {target} would be needed, and {supply} are there")
+        }
     }
 }
 

@@ -84,6 +84,7 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
             needed_for_schedule: ReplicaCount(need.for_schedule),
             target,
             allowance: observation.replicas_allowed.clone(),
+            pinned: observation.controls.pinned,
             target_stabilized,
             replicas_blind: fleet.blind,
             replicas_overdue: fleet.overdue,
@@ -343,6 +344,9 @@ fn limit(
         let in_all_kept = kept.max(desired);
         Limited { desired, in_all, in_all_kept, hold, blind }
     };
+    if observation.controls.paused {
+        return to(supply.clamp(min, max), Some(Reason::Paused));
+    }
     if wanted > supply {
         return to(wanted, None);
     }
@@ -359,11 +363,16 @@ fn limit(
     to(stabilized, None)
 }
 
-/// Fewest and most replicas, as far as the pool may hold them now.
+/// Fewest and most replicas, as far as the pool may hold them now. Where an operator has pinned a
+/// count, both are that.
 pub(crate) fn bounds(spec: &PolicySpec, observation: &Observation) -> (u32, u32) {
     let (min, max) = (spec.replicas_min.0, spec.replicas_max.0);
     let allowed = observation.replicas_allowed.as_ref().map_or(max, |may| may.replicas.0.min(max));
-    (min, allowed.max(min))
+    let max = allowed.max(min);
+    match observation.controls.pinned {
+        Some(pinned) => (pinned.0.clamp(min, max), pinned.0.clamp(min, max)),
+        None => (min, max),
+    }
 }
 
 /// The one reason that says most about this plan.
@@ -376,6 +385,12 @@ fn explain(
     limited: &Limited,
     steps: &Steps,
 ) -> Reason {
+    if observation.controls.paused {
+        return Reason::Paused;
+    }
+    if observation.controls.pinned.is_some() && limited.hold.is_none() {
+        return Reason::Pinned;
+    }
     let supply = fleet.supply_within(ladder.counted_within());
     let (_, max) = bounds(spec, observation);
     let taken = (max + 1)..=spec.replicas_max.0;

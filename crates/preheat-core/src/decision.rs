@@ -126,6 +126,10 @@ pub enum Reason {
     QuotaTaken,
     /// A replica's signals are missing or stale, so nothing is given up.
     SignalsMissing,
+    /// An operator has pinned the count.
+    Pinned,
+    /// An operator has paused the pool.
+    Paused,
 }
 
 impl Reason {
@@ -149,11 +153,13 @@ impl Reason {
             Self::AboveMaximum => "AboveMaximum",
             Self::QuotaTaken => "QuotaTaken",
             Self::SignalsMissing => "SignalsMissing",
+            Self::Pinned => "Pinned",
+            Self::Paused => "Paused",
         }
     }
 
     /// Every reason, for references and metric registration.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Steady,
         Self::DemandAbovePlan,
         Self::Backlog,
@@ -171,6 +177,8 @@ impl Reason {
         Self::AboveMaximum,
         Self::QuotaTaken,
         Self::SignalsMissing,
+        Self::Pinned,
+        Self::Paused,
     ];
 }
 
@@ -206,6 +214,9 @@ pub struct Explanation {
     pub target: ReplicaCount,
     /// What the pool may hold of GPUs that it shares with others, as its world said.
     pub allowance: Option<Allowance>,
+    /// The count that an operator has pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<ReplicaCount>,
     /// Largest need that the stabilization window remembers.
     pub target_stabilized: ReplicaCount,
     /// Replicas whose signals were missing or stale.

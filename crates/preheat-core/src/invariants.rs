@@ -43,6 +43,7 @@ pub fn check(
     check_bounds(policy, observation, decision)?;
     check_steps(policy, observation, decision)?;
     check_ignorance(policy, observation, decision)?;
+    check_pause(observation, decision)?;
     check_numbers(decision)?;
     check_memory(before, observation, decision)
 }
@@ -113,6 +114,16 @@ fn check_stop(
         | Action::Drain { .. } => true,
     };
     ensure(allowed, "D5", || format!("{action:?} with {inside:?} requests inside"))
+}
+
+/// D12: while the pool is paused, only drains go on to their end.
+fn check_pause(observation: &Observation, decision: &Decision) -> Checked {
+    let ends = |action: &Action| {
+        let because = [StopReason::Drained, StopReason::DrainDeadlinePassed];
+        matches!(action, Action::Stop { because: why, .. } if because.contains(why))
+    };
+    let fine = !observation.controls.paused || decision.plan.actions.iter().all(ends);
+    ensure(fine, "D12", || format!("paused, and {:?}", decision.plan.actions))
 }
 
 /// D7: nothing is given up while a ready replica's signals, or all arrivals, are unknown.

@@ -48,8 +48,9 @@ pub use memory::{
     ReplicaMemory, StartMemory, TargetAt, WorkTotals,
 };
 pub use observation::{
-    Allowance, Counters, FirstTokens, GatewayObservation, LatencyMean, LatencyWindow, Observation,
-    ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample, ScheduledDemand, TickId,
+    Allowance, Controls, Counters, FirstTokens, GatewayObservation, LatencyMean, LatencyWindow,
+    Observation, ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample, ScheduledDemand,
+    TickId,
 };
 pub use part::Part;
 pub use policy::{

@@ -271,6 +271,25 @@ pub struct Observation {
     pub replicas_allowed: Option<Allowance>,
     /// What is scheduled and has not ended; a world leaves out what begins later than in a day.
     pub scheduled: Vec<ScheduledDemand>,
+    /// What an operator has ordered for a while.
+    #[serde(default, skip_serializing_if = "Controls::are_off")]
+    pub controls: Controls,
+}
+
+/// What an operator has ordered for a while, whatever the policy would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Controls {
+    /// Nothing is started, woken or given up; what drains goes on to its end.
+    pub paused: bool,
+    /// So many replicas are to be ready, as far as bounds and quota allow.
+    pub pinned: Option<ReplicaCount>,
+}
+
+impl Controls {
+    /// Whether nothing is ordered.
+    pub fn are_off(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a pool may hold of GPUs that it shares with others.

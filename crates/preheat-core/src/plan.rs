@@ -57,6 +57,10 @@ pub(crate) fn steps(
     let mut steps = Steps { actions: Vec::new(), added: 0, removed: 0, yielded: 0 };
     let mut draining = fleet.draining.clone();
     let mut standby = fleet.standby.clone();
+    if observation.controls.paused {
+        finish_drains(spec, observation, &draining, 0, &mut standby, &mut steps);
+        return steps;
+    }
     bring_back(limited.desired.saturating_sub(supply), &mut draining, &mut standby, &mut steps);
     start(spec, observation, fleet, limited, &mut steps);
     if steps.added == 0 && limited.hold.is_none() && limited.desired <= supply {

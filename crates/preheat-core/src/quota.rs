@@ -82,10 +82,14 @@ impl Claim {
     pub fn decided(&mut self, spec: &PolicySpec, explanation: &Explanation) {
         self.replicas_min = spec.replicas_min;
         self.replicas_max = spec.replicas_max;
-        self.wanted = explanation.target;
-        let in_all = explanation.standby.as_ref().map_or(self.wanted, |rung| rung.needed_in_all);
-        self.standby_wanted = ReplicaCount(in_all.0.saturating_sub(self.wanted.0));
-        self.needed_now = needed_now(explanation);
+        let in_all =
+            explanation.standby.as_ref().map_or(explanation.target, |rung| rung.needed_in_all);
+        // What is pinned is all that it wants, and wanted at once.
+        let pinned = explanation.pinned;
+        self.wanted = pinned.unwrap_or(explanation.target);
+        self.standby_wanted =
+            ReplicaCount(pinned.unwrap_or(in_all).0.saturating_sub(self.wanted.0));
+        self.needed_now = pinned.unwrap_or_else(|| needed_now(explanation));
         self.announced = explanation.needed_for_schedule;
         self.start_time = explanation.cold_start.lead_time;
         self.drain_time = drain_time(spec, explanation.demand.service_time);

@@ -72,6 +72,42 @@ fn what_is_scheduled_is_started_a_lead_time_ahead() {
     assert!(last(&after).ready <= 2, "{}", last(&after).ready);
 }
 
+/// An operator's count stands whatever comes, and the policy goes on from there.
+#[test]
+fn a_pinned_count_stands_until_it_is_let_go() {
+    let mut toy = Toy::new(setup(|spec| spec.replicas_min = ReplicaCount(2)), 4);
+    toy.run(10 * MINUTE, 2.0);
+    toy.controls.pinned = Some(ReplicaCount(8));
+    let up = toy.run(10 * MINUTE, 2.0).to_vec();
+    assert!(up.iter().any(|row| row.decision.explanation.reason == Reason::Pinned));
+    assert_eq!((last(&up).ready, last(&up).starting), (8, 0));
+    // Below the pool's minimum it is the minimum, whatever is queued.
+    toy.controls.pinned = Some(ReplicaCount(1));
+    let down = toy.run(10 * MINUTE, 6.0).to_vec();
+    assert_eq!((last(&down).ready, last(&down).starting, toy.cut), (2, 0, 0));
+    toy.controls.pinned = None;
+    let free = toy.run(10 * MINUTE, 6.0).to_vec();
+    assert!(last(&free).ready > 6, "{}", last(&free).ready);
+}
+
+/// A pause starts and gives up nothing; a drain that has begun comes to its end.
+#[test]
+fn a_paused_pool_stays_as_it_is() {
+    let mut toy = Toy::new(setup(|_| {}), 6);
+    toy.run(10 * MINUTE, 4.0);
+    let before = last(&toy.rows).ready;
+    toy.controls.paused = true;
+    for rate in [0.2, 9.0] {
+        let paused = toy.run(20 * MINUTE, rate).to_vec();
+        assert_eq!((last(&paused).ready, last(&paused).starting), (before, 0));
+        assert_eq!(last(&paused).decision.explanation.reason, Reason::Paused);
+        assert_eq!(starts(&paused), 0);
+    }
+    toy.controls.paused = false;
+    let free = toy.run(10 * MINUTE, 9.0).to_vec();
+    assert!(last(&free).ready > before);
+}
+
 /// Another pool takes the GPUs: drained, not cut, and never below the minimum.
 #[test]
 fn what_another_pool_needs_more_is_drained_and_comes_back() {

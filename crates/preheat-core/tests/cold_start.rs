@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use preheat_core::{
-    ColdStartExplanation, ColdStartPrior, ColdStartSample, EndedStart, Explanation, Instant,
-    Memory, Observation, PolicySpec, ReplicaId, ReplicaObservation, ReplicaPhase, Rung,
+    ColdStartExplanation, ColdStartPrior, ColdStartSample, Controls, EndedStart, Explanation,
+    Instant, Memory, Observation, PolicySpec, ReplicaId, ReplicaObservation, ReplicaPhase, Rung,
     StartFollower, TickId, decide, invariants,
 };
 use proptest::prelude::*;
@@ -53,6 +53,7 @@ fn observed(now: u64, replicas: Vec<ReplicaObservation>) -> Observation {
         replicas_placeable: None,
         replicas_allowed: None,
         scheduled: Vec::new(),
+        controls: Controls::default(),
     }
 }
 

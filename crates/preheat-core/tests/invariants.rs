@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use preheat_core::{
-    Allowance, Concurrency, Counters, GatewayObservation, Instant, Memory, Observation, PolicySpec,
-    Probability, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample,
-    ScaleRateLimit, ScheduledDemand, Standby, TickId, Utilization, decide, invariants,
+    Allowance, Concurrency, Controls, Counters, GatewayObservation, Instant, Memory, Observation,
+    PolicySpec, Probability, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Rung,
+    Sample, ScaleRateLimit, ScheduledDemand, Standby, TickId, Utilization, decide, invariants,
 };
 use proptest::prelude::*;
 
@@ -99,8 +99,11 @@ fn observation(tick: u64, at: u64) -> impl Strategy<Value = Observation> {
     let replicas = proptest::collection::vec(replica(now), 0..12);
     let quota = (proptest::option::of(0_u32..8), proptest::option::of(0_u32..12));
     let scheduled = proptest::collection::vec((0_u64..12_000, 0_u64..3_600, 0_u32..20), 0..3);
-    (replicas, gateway(now), quota, scheduled).prop_map(
-        move |(mut replicas, gateway, (replicas_placeable, allowed), scheduled)| {
+    let pinned = proptest::option::weighted(0.2, (0_u32..12).prop_map(ReplicaCount));
+    let controls = (proptest::bool::weighted(0.1), pinned)
+        .prop_map(|(paused, pinned)| Controls { paused, pinned });
+    (replicas, gateway(now), quota, scheduled, controls).prop_map(
+        move |(mut replicas, gateway, (replicas_placeable, allowed), scheduled, controls)| {
             replicas.sort_by_key(|r| r.id);
             replicas.dedup_by_key(|r| r.id);
             let scheduled = scheduled.into_iter().map(|(from, lasts, replicas)| ScheduledDemand {
@@ -117,6 +120,7 @@ fn observation(tick: u64, at: u64) -> impl Strategy<Value = Observation> {
                 replicas_allowed: allowed
                     .map(|most| Allowance { replicas: ReplicaCount(most), ..Allowance::default() }),
                 scheduled: scheduled.collect(),
+                controls,
             }
         },
     )
@@ -203,6 +207,7 @@ proptest! {
                 replicas_placeable: None,
                 replicas_allowed: None,
                 scheduled: Vec::new(),
+                controls: Controls::default(),
             };
             let policy = PolicySpec::default().validate().expect("defaults are valid");
             decide(&policy, &Memory::default(), &observation).explanation.target

@@ -12,7 +12,9 @@ use k8s_openapi::jiff::Timestamp;
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use preheat_api::status::PoolStatus;
-use preheat_core::{Explanation, Instant, Memory, Observation, Plan, ReplicaId, ReplicaPhase};
+use preheat_core::{
+    Controls, Explanation, Instant, Memory, Observation, Plan, ReplicaId, ReplicaPhase,
+};
 use preheat_runtime::clock::Clock;
 use preheat_runtime::controller::{Controller, Ticked};
 use preheat_runtime::journal::Journal;
@@ -295,6 +297,7 @@ impl Pool {
             replicas_placeable: None,
             replicas_allowed: None,
             scheduled: Vec::new(),
+            controls: Controls::default(),
         })
     }
 

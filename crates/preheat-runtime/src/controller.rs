@@ -275,6 +275,8 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 mod tests {
     use preheat_core::PolicySpec;
 
+    use preheat_core::Controls;
+
     use super::*;
 
     #[test]
@@ -293,6 +295,7 @@ mod tests {
                 replicas_placeable: None,
                 replicas_allowed: None,
                 scheduled: Vec::new(),
+                controls: Controls::default(),
             };
             let decision = decide(&policy, &memory, &observation);
             memory = decision.memory.clone();

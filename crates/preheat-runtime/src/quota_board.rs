@@ -70,8 +70,8 @@ mod tests {
     use std::time::Duration;
 
     use preheat_core::{
-        GatewayObservation, GpuWorth, Memory, Policy, PolicySpec, ReplicaCount, ReplicaId,
-        ReplicaObservation, ReplicaPhase, Sample,
+        Controls, GatewayObservation, GpuWorth, Memory, Policy, PolicySpec, ReplicaCount,
+        ReplicaId, ReplicaObservation, ReplicaPhase, Sample,
     };
 
     use super::*;
@@ -130,6 +130,7 @@ mod tests {
             replicas_placeable: Some(9),
             replicas_allowed: None,
             scheduled: Vec::new(),
+            controls: Controls::default(),
         }
     }
 

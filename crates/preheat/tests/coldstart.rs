@@ -16,8 +16,8 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use preheat_core::{
-    Instant, Memory, Observation, PolicySpec, ReplicaId, ReplicaObservation, ReplicaPhase, Rung,
-    TickId,
+    Controls, Instant, Memory, Observation, PolicySpec, ReplicaId, ReplicaObservation,
+    ReplicaPhase, Rung, TickId,
 };
 use preheat_runtime::controller::Controller;
 use preheat_runtime::journal::{Journal, JournalOptions};
@@ -98,6 +98,7 @@ impl Pool {
                     replicas_placeable: None,
                     replicas_allowed: None,
                     scheduled: Vec::new(),
+                    controls: Controls::default(),
                 });
                 self.now += 2;
             }

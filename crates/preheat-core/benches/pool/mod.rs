@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use preheat_core::{
-    Concurrency, Counters, GatewayObservation, Instant, LatencyMean, Observation, ReplicaId,
-    ReplicaObservation, ReplicaPhase, Sample, TickId,
+    Concurrency, Controls, Counters, GatewayObservation, Instant, LatencyMean, Observation,
+    ReplicaId, ReplicaObservation, ReplicaPhase, Sample, TickId,
 };
 
 /// Time between two ticks.
@@ -63,5 +63,6 @@ pub(crate) fn observation(tick: u64, replicas: u64, in_flight: u32) -> Observati
         replicas_placeable: None,
         replicas_allowed: None,
         scheduled: Vec::new(),
+        controls: Controls::default(),
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::memory::{LastTick, ReplicaMemory, WorkTotals};
 use crate::observation::{
-    Counters, LatencyMean, ReplicaId, ReplicaObservation, ReplicaPhase, Sample, TickId,
+    Controls, Counters, LatencyMean, ReplicaId, ReplicaObservation, ReplicaPhase, Sample, TickId,
 };
 use crate::units::Instant;
 
@@ -42,6 +42,7 @@ fn observation(tick: u64, replicas: Vec<ReplicaObservation>) -> Observation {
         replicas_placeable: None,
         replicas_allowed: None,
         scheduled: Vec::new(),
+        controls: Controls::default(),
     }
 }
 

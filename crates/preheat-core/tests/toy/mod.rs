@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use preheat_core::{
-    Action, Allowance, Concurrency, Counters, Decision, GatewayObservation, Instant, LatencyMean,
-    Memory, Observation, Policy, PolicySpec, ReplicaId, ReplicaObservation, ReplicaPhase, Rung,
-    Sample, ScheduledDemand, TickId, decide, invariants, replicas_held,
+    Action, Allowance, Concurrency, Controls, Counters, Decision, GatewayObservation, Instant,
+    LatencyMean, Memory, Observation, Policy, PolicySpec, ReplicaId, ReplicaObservation,
+    ReplicaPhase, Rung, Sample, ScheduledDemand, TickId, decide, invariants, replicas_held,
 };
 
 pub(crate) const TICK: Duration = Duration::from_secs(2);
@@ -82,6 +82,7 @@ pub(crate) struct Toy {
     pub(crate) replicas_placeable: Option<u32>,
     pub(crate) replicas_allowed: Option<Allowance>,
     pub(crate) scheduled: Vec<ScheduledDemand>,
+    pub(crate) controls: Controls,
     pub(crate) cut: usize,
     pub(crate) rows: Vec<Row>,
 }
@@ -115,6 +116,7 @@ impl Toy {
             replicas_placeable: None,
             replicas_allowed: None,
             scheduled: Vec::new(),
+            controls: Controls::default(),
             cut: 0,
             rows: Vec::new(),
         }
@@ -247,6 +249,7 @@ impl Toy {
             replicas_placeable: self.replicas_placeable,
             replicas_allowed: self.replicas_allowed.clone(),
             scheduled: self.scheduled.clone(),
+            controls: self.controls,
         }
     }
 

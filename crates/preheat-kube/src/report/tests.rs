@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use preheat_core::{Instant, Memory, Observation, ReplicaId, TickId, decide};
+use preheat_core::{Controls, Instant, Memory, Observation, ReplicaId, TickId, decide};
 
 use super::*;
 use crate::pods::SeenPod;
@@ -56,6 +56,7 @@ fn after(
         replicas_placeable: None,
         replicas_allowed: None,
         scheduled: Vec::new(),
+        controls: Controls::default(),
     };
     let decision = decide(&settings.policy, &Memory::default(), &observation);
     let live = replicas.iter().filter(|r| r.observation.phase != ReplicaPhase::Draining);

@@ -187,7 +187,7 @@ fn add_latency(status: &mut LatencyStatus, window: Option<&LatencyWindow>) {
 
 #[cfg(test)]
 mod tests {
-    use preheat_core::{Instant, ReplicaId, Rung, TickId};
+    use preheat_core::{Controls, Instant, ReplicaId, Rung, TickId};
 
     use super::*;
 
@@ -228,6 +228,7 @@ mod tests {
             replicas_placeable: None,
             replicas_allowed: None,
             scheduled: Vec::new(),
+            controls: Controls::default(),
         };
         let mut totals = Totals::new(2);
         totals.charge(&seen(100, before), &seen(110, after));

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use preheat_core::{
-    FirstTokens, GatewayObservation, Instant, Observation, ReplicaObservation, ReplicaPhase, Rung,
-    Sample, ScheduledDemand, TickId, Utilization,
+    Controls, FirstTokens, GatewayObservation, Instant, Observation, ReplicaObservation,
+    ReplicaPhase, Rung, Sample, ScheduledDemand, TickId, Utilization,
 };
 use preheat_traffic::TraceRequest;
 
@@ -144,6 +144,7 @@ impl Cluster {
             replicas_placeable: self.placement.placeable(),
             replicas_allowed: None,
             scheduled: self.scheduled(),
+            controls: Controls::default(),
         })
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use preheat_api::status::{ClockStatus, Status};
 use preheat_core::{
-    Action, Concurrency, GatewayObservation, Instant, LatencyWindow, Memory, Observation,
+    Action, Concurrency, Controls, GatewayObservation, Instant, LatencyWindow, Memory, Observation,
     PolicySpec, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Sample,
 };
 use preheat_runtime::controller::Controller;
@@ -79,6 +79,7 @@ impl World {
             replicas_placeable: None,
             replicas_allowed: None,
             scheduled: Vec::new(),
+            controls: Controls::default(),
         };
         let plan = self.controller.tick(observation).plan;
         for action in &plan.actions {

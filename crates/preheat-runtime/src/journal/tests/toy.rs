@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use preheat_core::{
-    Action, Concurrency, Counters, GatewayObservation, Instant, LatencyMean, LatencyWindow,
-    Observation, Plan, Policy, PolicySpec, Probability, ReplicaCount, ReplicaId,
+    Action, Concurrency, Controls, Counters, GatewayObservation, Instant, LatencyMean,
+    LatencyWindow, Observation, Plan, Policy, PolicySpec, Probability, ReplicaCount, ReplicaId,
     ReplicaObservation, ReplicaPhase, Sample, Standby, TickId, Utilization,
 };
 
@@ -117,6 +117,7 @@ impl Toy {
             replicas_placeable: Some(9),
             replicas_allowed: None,
             scheduled: Vec::new(),
+            controls: Controls::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use preheat_api::schedule::Schedules;
 use preheat_api::words;
-use preheat_core::{Action, Explanation, Observation, Plan};
+use preheat_core::{Action, Controls, Explanation, Observation, Plan};
 use preheat_local::LocalWorld;
 use preheat_runtime::clock::Clock;
 use preheat_runtime::controller::Controller;
@@ -86,6 +86,7 @@ impl PoolLoop {
                 replicas_placeable: seen.replicas_placeable,
                 replicas_allowed: None,
                 scheduled: self.schedules.demand(now),
+                controls: Controls::default(),
             };
             let ticked = match &self.quota {
                 Some(board) => board.tick(&mut controller, observation),
