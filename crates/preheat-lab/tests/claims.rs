@@ -43,7 +43,7 @@ fn the_cold_start_surprise() {
     let runs = ran("cold-start");
     let minutes = |id: &str| figure(FigureKind::MinutesToReady, of(&runs, id), 10).unwrap();
     let missed = |id: &str| figure(FigureKind::MissedUntilReady, of(&runs, id), 10).unwrap();
-    assert!(minutes("cold") > minutes("image") && minutes("image") > minutes("nvme"));
+    assert!(minutes("cold") >= minutes("image") && minutes("image") > minutes("nvme"));
     assert!(missed("cold") > missed("image") && missed("image") > missed("nvme"));
     // The misses go on after the help is there.
     let all: u64 =
