@@ -15,8 +15,11 @@ pub fn document() -> Value {
         settings.definitions_path = "/components/schemas".into();
         settings.meta_schema = None;
     });
+    let mut requests = settings.clone().for_deserialize().into_generator();
     let mut schemas = settings.for_serialize().into_generator();
-    let paths = paths(&mut schemas);
+    let paths = paths(&mut schemas, &mut requests);
+    let mut definitions = schemas.take_definitions(true);
+    definitions.extend(requests.take_definitions(true));
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -29,14 +32,14 @@ pub fn document() -> Value {
         },
         "paths": paths,
         "components": {
-            "schemas": schemas.take_definitions(true),
+            "schemas": definitions,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{}, {"token": []}],
     })
 }
 
-fn paths(schemas: &mut SchemaGenerator) -> Value {
+fn paths(schemas: &mut SchemaGenerator, requests: &mut SchemaGenerator) -> Value {
     let pool = json!({
         "name": "pool", "in": "path", "required": true, "schema": {"type": "string"},
     });
@@ -113,14 +116,18 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
             ),
         ),
     });
-    if let (Some(paths), Value::Object(more)) = (paths.as_object_mut(), lab(schemas, &refusal)) {
+    if let (Some(paths), Value::Object(more)) = (paths.as_object_mut(), lab(schemas, requests, &refusal)) {
         paths.extend(more);
     }
     paths
 }
 
 /// What is asked with a body, and what it leads to.
-fn lab(schemas: &mut SchemaGenerator, refusal: &Value) -> Value {
+fn lab(
+    schemas: &mut SchemaGenerator,
+    requests: &mut SchemaGenerator,
+    refusal: &Value,
+) -> Value {
     let id = json!({
         "name": "id", "in": "path", "required": true, "schema": {"type": "integer"},
     });
@@ -138,8 +145,8 @@ fn lab(schemas: &mut SchemaGenerator, refusal: &Value) -> Value {
     };
     let lesson = body::<Lesson>(schemas, "The lesson");
     let sized = body::<Answered>(schemas, "What `preheat size --json` prints");
-    let sizing = body::<SizingRequest>(schemas, "What is asked");
-    let request = body::<SimulationRequest>(schemas, "The scenario and who scales");
+    let sizing = body::<SizingRequest>(requests, "What is asked");
+    let request = body::<SimulationRequest>(requests, "The scenario and who scales");
     json!({
         "/api/v1/lab": {"get": operation("The lab's lesson", vec![], "200", lesson)},
         "/api/v1/sizing": {"post": with_body(

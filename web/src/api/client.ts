@@ -37,7 +37,7 @@ const get = <T>(path: string, signal?: AbortSignal): Promise<T> => ask("GET", pa
 
 async function ask<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   let response: Response;
-  const json = body === undefined ? {} : { "content-type": "application/json" };
+  const json: Record<string, string> = body === undefined ? {} : { "content-type": "application/json" };
   try {
     response = await fetch(path, {
       method,

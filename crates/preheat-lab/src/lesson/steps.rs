@@ -114,7 +114,7 @@ pub(super) const STEPS: &[Step] = &[
                 },
                 Run {
                     id: "nvme",
-                    label: "image cached, weights on NVMe, kernels compiled",
+                    label: "image, weights on NVMe, kernels cached",
                     policy: CONCURRENCY,
                     settings: &[],
                     changes: &[Change {
@@ -169,7 +169,7 @@ pub(super) const STEPS: &[Step] = &[
         id: "strategies",
         title: "The strategies",
         lead: &[
-            "You can't wish the start away, so you pay for being ready: in replicas that stand by, in engineering, or in knowing the future. Two peaks within three hours, each three to four times the quiet load, a start of 3 minutes.",
+            "You can't wish the start away, so you pay for being ready: in replicas that stand by, in engineering, or in knowing the future. Two peaks within three hours, each four times the quiet load, a start of 3 minutes.",
             "The list: scale up early (a lower target), a warm pool (a higher minimum), a faster start, a slow and a quick scale-down, an announcement (somebody knows when the peaks come), and two of them together.",
         ],
         experiment: Some(Experiment {
@@ -337,7 +337,7 @@ pub(super) const STEPS: &[Step] = &[
         id: "cluster",
         title: "On your cluster",
         lead: &[
-            "Now with your figures. What comes out is what `preheat size` says, as a configuration file for `preheat up` and as a resource for Kubernetes; both begin by watching only.",
+            "Now with your figures. What comes out is what `preheat size` says, as a configuration file for `preheat up` and as a resource for Kubernetes, which begins by watching only.",
             "Busiest load and quiet load: count what arrives, with what is refused. Growth: the steepest minute that you have seen. Nothing that you type here leaves this machine.",
         ],
         experiment: None,
@@ -345,7 +345,7 @@ pub(super) const STEPS: &[Step] = &[
         reveal: &[
             "The warm baseline is what the quiet load needs, and what may come within one cold start on top. The maximum is what the busiest load needs, with room to work off what piled up.",
             "If you stay with a concurrency target (KEDA, an HPA), use the requests in flight per replica that stand above; scale up without a window, and down after at least one cold start.",
-            "Watch before you act: both files leave the decision to you, and `preheat why` tells what it would have done.",
+            "Watch before you act: the resource writes nothing until you set its mode to Act, and `preheat why` tells what it would have done.",
         ],
         tries: &[],
     },

@@ -49,8 +49,18 @@ pub fn print(running: &mut dyn FnMut(&str)) -> Result<String, ExperimentError> {
 
 fn paragraphs(html: &mut String, texts: &[&str]) {
     for text in texts {
-        let _ = writeln!(html, "<p>{}</p>", escaped(text));
+        let _ = writeln!(html, "<p>{}</p>", prose(text));
     }
+}
+
+/// What stands between backticks is code.
+fn prose(text: &str) -> String {
+    let parts = escaped(text);
+    let parts = parts.split('`').enumerate();
+    let told = parts.map(|(index, part)| {
+        if index % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() }
+    });
+    told.collect()
 }
 
 fn experimental(

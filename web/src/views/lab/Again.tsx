@@ -104,7 +104,7 @@ export function Again({ step, experiment, onRun }: Props) {
         <button type="submit" disabled={part !== null}>Run it</button>{" "}
         {part !== null && (
           <>
-            <label role="status">running <progress max={1} value={part} /></label>{" "}
+            <span role="status"><label>running <progress max={1} value={part} /></label></span>{" "}
             <button type="button" onClick={() => running.current?.abort()}>Stop</button>
           </>
         )}

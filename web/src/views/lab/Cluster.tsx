@@ -6,7 +6,7 @@ import { number, percent } from "../../format";
 import type { Report } from "../../lab/answer";
 import type { Progress } from "../../lab/progress";
 import { simulate } from "../../lab/simulate";
-import { Figure, Problem } from "../parts";
+import { Figure, Problem, Prose } from "../parts";
 import { Download } from "./Download";
 
 interface Props {
@@ -97,7 +97,7 @@ export function Cluster({ step, progress, keep }: Props) {
       {error && <Problem error={error} />}
       <h3 ref={told} tabIndex={-1} class={answered ? "" : "unseen"}>What to run</h3>
       {answered && <Sized answered={answered} />}
-      {answered && step.reveal.map((text) => <p key={text}>{text}</p>)}
+      {answered && step.reveal.map((text) => <Prose key={text} text={text} />)}
     </>
   );
 }
@@ -159,7 +159,7 @@ function TryOut({ scenario, counts }: { scenario: string; counts: number[] }) {
     <div class="try-out">
       <p>
         <button type="button" disabled={part !== null} onClick={() => void start()}>Try it out: simulate both counts</button>{" "}
-        {part !== null && <><label role="status">running <progress max={1} value={part} /></label> <button type="button" onClick={() => running.current?.abort()}>Stop</button></>}
+        {part !== null && <><span role="status"><label>running <progress max={1} value={part} /></label></span> <button type="button" onClick={() => running.current?.abort()}>Stop</button></>}
       </p>
       {error && <Problem error={error} />}
       <ul>

@@ -6,7 +6,7 @@ import { duration, number, percent } from "../../format";
 import { answer, changed, figure, type Report, verdict } from "../../lab/answer";
 import type { Guess, Progress } from "../../lab/progress";
 import { simulateAll } from "../../lab/simulate";
-import { Problem } from "../parts";
+import { Problem, Prose } from "../parts";
 import { Bars, Lines, type Named } from "./charts";
 import { Again } from "./Again";
 
@@ -77,7 +77,7 @@ export function ExperimentView({ step, experiment, progress, keep }: Props) {
           <Results runs={runs} />
           <Lines title="Ready replicas" unit="at the end of each minute" runs={runs} value={({ ready }) => ready} marks={marks(step, experiment, guesses)} />
           <Lines title="Within the SLO" unit="% of what arrived in each minute" runs={runs} value={({ arrivals, within_slo }) => (arrivals ? (100 * within_slo) / arrivals : null)} marks={[]} />
-          {step.reveal.map((text) => <p key={text}>{text}</p>)}
+          {step.reveal.map((text) => <Prose key={text} text={text} />)}
           <Again step={step} experiment={experiment} onRun={(report, label) => setYours({ id: "yours", label, report })} />
         </div>
       )}

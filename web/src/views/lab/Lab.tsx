@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { api, ApiError } from "../../api/client";
 import type { Lesson } from "../../api/types";
 import { load, NOTHING, type Progress, save } from "../../lab/progress";
-import { Problem } from "../parts";
+import { Problem, Prose } from "../parts";
 import { Cluster } from "./Cluster";
 import { ExperimentView } from "./Experiment";
 import { Recall } from "./Recall";
@@ -64,7 +64,7 @@ export function LabView({ step, attempt, onToken }: Props) {
             <section class="lesson" key={current.id} aria-labelledby="step-title">
               {at === 0 && lesson.lead.map((text) => <p key={text} class="quiet">{text}</p>)}
               <h2 id="step-title">{at + 1}. {current.title}</h2>
-              {current.lead.map((text) => <p key={text}>{text}</p>)}
+              {current.lead.map((text) => <Prose key={text} text={text} />)}
               {current.experiment && <ExperimentView step={current} experiment={current.experiment} progress={progress} keep={keep} />}
               {current.id === "cluster" && <Cluster step={current} progress={progress} keep={keep} />}
               {current.id === "recall" && <Recall lesson={lesson} progress={progress} keep={keep} />}

@@ -82,9 +82,9 @@ function path(column: (number | null)[], x: (minute: number) => number, y: (one:
 }
 
 /** The end of an axis that four even steps of it divide well. */
-export function nice(value: number): number {
+function nice(value: number): number {
   let unit = 4;
-  while (unit * 10 < value) unit *= 10;
+  while (unit * 5 < value) unit *= 5;
   return Math.max(1, Math.ceil(value / unit)) * unit;
 }
 
