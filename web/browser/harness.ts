@@ -1,12 +1,14 @@
 /** A recorded journal, a `preheat dashboard` that serves it, and a headless Chromium that looks. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
 /** The browser's program: `CHROMIUM`, or what the path has. */
@@ -17,7 +19,7 @@ export function browserProgram(): string | null {
 }
 
 /** The program under test: `PREHEAT`, or what `cargo build` made last. */
-function preheatProgram(): string {
+export function preheatProgram(): string {
   const target = process.env["CARGO_TARGET_DIR"] ?? join(ROOT, "target");
   const built = ["debug", "release"].map((profile) => join(target, profile, "preheat")).find((path) => existsSync(path));
   const program = process.env["PREHEAT"] ?? built;
@@ -64,9 +66,7 @@ export async function stage(recording: keyof typeof RECORDINGS = "simulated"): P
     return { url, end };
   };
   const server = await serve();
-  const executablePath = browserProgram();
-  if (!executablePath) throw new Error("there is no Chromium; set CHROMIUM to one");
-  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  const browser = await launch();
   const stop = async (): Promise<void> => {
     await browser.close();
     await server.end();
@@ -75,6 +75,35 @@ export async function stage(recording: keyof typeof RECORDINGS = "simulated"): P
   return { url: server.url, browser, serve, stop };
 }
 
+async function launch(): Promise<Browser> {
+  const executablePath = browserProgram();
+  if (!executablePath) throw new Error("there is no Chromium; set CHROMIUM to one");
+  return chromium.launch({ executablePath, args: ["--no-sandbox"] });
+}
+
+/** `preheat lab`, and the browser. */
+export async function lab(): Promise<Pick<Stage, "url" | "browser" | "stop">> {
+  const child = spawn(preheatProgram(), ["lab", "--listen", "127.0.0.1:0"], { stdio: ["ignore", "pipe", "inherit"] });
+  const url = await firstLine(child);
+  const browser = await launch();
+  const stop = async (): Promise<void> => {
+    await browser.close();
+    child.kill();
+  };
+  return { url, browser, stop };
+}
+
+/** What axe finds wrong, by rule. Canvases are described by labels. */
+export async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(AXE);
+  return page.evaluate(async () => {
+    const axe = Reflect.get(window, "axe") as { run: () => Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
+    return (await axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
+  });
+}
+
+export const overflow = (page: Page): Promise<number> => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+
 function firstLine(server: ChildProcess): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = "";
@@ -82,7 +111,7 @@ function firstLine(server: ChildProcess): Promise<string> {
       text += chunk.toString();
       if (text.includes("\n")) resolve(text.split("\n")[0] ?? "");
     });
-    server.on("exit", (code) => reject(new Error(`preheat dashboard ended with ${code}`)));
+    server.on("exit", (code) => reject(new Error(`preheat ended with ${code}`)));
   });
 }
 
@@ -94,7 +123,7 @@ export interface Watched {
 }
 
 /** A new page that notes whatever is wrong with it. */
-export async function watched({ url, browser }: Stage, options: BrowserContextOptions = {}): Promise<Watched> {
+export async function watched({ url, browser }: Pick<Stage, "url" | "browser">, options: BrowserContextOptions = {}): Promise<Watched> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, timezoneId: "UTC", locale: "en-US", ...options });
   const page = await context.newPage();
   // Reached only by a test that fails, on however busy a machine.

@@ -1,12 +1,9 @@
 /** The page as people use it, in a real browser, on a recorded journal. */
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Fleet } from "../src/api/types";
-import { type Stage, stage, watched } from "./harness";
+import { overflow, type Stage, stage, violations, watched } from "./harness";
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const POOL = "#/pool/simulated?last=3600";
 
 let set: Stage;
@@ -21,17 +18,6 @@ async function drawn(page: Page): Promise<void> {
   await page.waitForSelector(".decisions li");
   await page.waitForSelector(".replicas tbody tr");
 }
-
-/** What axe finds wrong, by rule. Canvases are described by labels. */
-async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(AXE);
-  return page.evaluate(async () => {
-    const axe = Reflect.get(window, "axe") as { run: () => Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
-    return (await axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
-  });
-}
-
-const overflow = (page: Page): Promise<number> => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 
 test("from the fleet to a pool, to a decision, to every number, and back by link", async () => {
   const { page, troubles, close } = await watched(set);

@@ -3,10 +3,13 @@ import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import "uplot/dist/uPlot.min.css";
 import "./style.css";
+import "./lab.css";
 import { keepToken } from "./api/client";
+import type { Route } from "./route";
 import { useRoute } from "./state/hooks";
 import { FleetView } from "./views/Fleet";
 import { Help } from "./views/Help";
+import { LabView } from "./views/lab/Lab";
 import { PoolView } from "./views/Pool";
 
 function App() {
@@ -15,7 +18,7 @@ function App() {
   const [help, setHelp] = useState(false);
   useEffect(() => {
     const press = (event: KeyboardEvent): void => {
-      if (event.target instanceof HTMLInputElement || event.metaKey || event.ctrlKey || event.altKey) return;
+      if (isTyping(event.target) || event.metaKey || event.ctrlKey || event.altKey) return;
       if (event.key === "?") setHelp((shown) => !shown);
       else if (event.key === "Escape" && help) setHelp(false);
       else if (event.key === "Escape" && route.view === "pool") go({ view: "fleet", filter: "" });
@@ -24,29 +27,37 @@ function App() {
     return () => removeEventListener("keydown", press);
   });
   useEffect(() => {
-    document.title = route.view === "pool" ? `${route.pool} · preheat` : "preheat";
-  }, [route.view === "pool" ? route.pool : ""]);
+    document.title = title(route);
+  }, [title(route)]);
   const onToken = (token: string): void => {
     keepToken(token);
     setAttempt((count) => count + 1);
   };
   return (
     <>
-      {route.view === "fleet" ? (
-        <FleetView filter={route.filter} attempt={attempt} go={go} onToken={onToken} />
-      ) : (
-        <PoolView key={route.pool} route={route} attempt={attempt} go={go} onToken={onToken} />
-      )}
+      {route.view === "fleet" && <FleetView filter={route.filter} attempt={attempt} go={go} onToken={onToken} />}
+      {route.view === "pool" && <PoolView key={route.pool} route={route} attempt={attempt} go={go} onToken={onToken} />}
+      {route.view === "lab" && <LabView step={route.step} attempt={attempt} onToken={onToken} />}
       <footer>
         <button type="button" class="plain" onClick={() => setHelp(true)}>
           Keys and signs <kbd>?</kbd>
         </button>
+        {route.view === "lab" ? <a href="#/">Pools</a> : <a href="#/lab">Lab</a>}
         <a href="api/v1/openapi.json">API</a>
       </footer>
       {help && <Help onClose={() => setHelp(false)} />}
     </>
   );
 }
+
+function title(route: Route): string {
+  if (route.view === "pool") return `${route.pool} · preheat`;
+  return route.view === "lab" ? "Lab · preheat" : "preheat";
+}
+
+/** Keys are for whoever has the focus. */
+const isTyping = (target: EventTarget | null): boolean =>
+  target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;
 
 const place = document.getElementById("app");
 if (place) {

@@ -5,6 +5,7 @@ export type Range = { kind: "last"; seconds: number } | { kind: "fixed"; from: n
 
 export type Route =
   | { view: "fleet"; filter: string }
+  | { view: "lab"; step: string | null }
   | { view: "pool"; pool: string; range: Range; decision: number | null };
 
 export const RANGES: readonly { label: string; seconds: number }[] = [
@@ -25,6 +26,7 @@ export function parseRoute(hash: string): Route {
     const decision = positive(parameters.get("decision"));
     return { view: "pool", pool: decoded(name), range: parseRange(parameters), decision };
   }
+  if (view === "lab") return { view: "lab", step: name ? decoded(name) : null };
   return { view: "fleet", filter: parameters.get("filter") ?? "" };
 }
 
@@ -34,6 +36,7 @@ export function formatRoute(route: Route): string {
     if (route.filter) parameters.set("filter", route.filter);
     return withQuery("#/", parameters);
   }
+  if (route.view === "lab") return route.step ? `#/lab/${encodeURIComponent(route.step)}` : "#/lab";
   if (route.range.kind === "fixed") {
     parameters.set("from", String(route.range.from));
     parameters.set("until", String(route.range.until));

@@ -51,6 +51,11 @@ impl fmt::Display for PolicyFileError {
 }
 
 impl PolicyFile {
+    /// A policy as its project ships it.
+    pub fn of(policy: &str) -> Self {
+        Self { policy: policy.to_owned(), knobs: BTreeMap::new() }
+    }
+
     /// Reads one.
     ///
     /// # Errors

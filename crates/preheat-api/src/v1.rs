@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::journal::ViolationRecord;
 use crate::status::{
@@ -373,4 +373,51 @@ impl Pool {
             recorded,
         })
     }
+}
+
+/// A scenario to run.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SimulationRequest {
+    /// A scenario file, as `preheat scenario` takes it.
+    pub scenario: String,
+    /// Who scales, by its name there.
+    pub policy: String,
+    /// Values for some of that policy's knobs.
+    #[serde(default)]
+    pub knobs: BTreeMap<String, f64>,
+    /// Whether to report minute by minute.
+    #[serde(default)]
+    pub series: bool,
+}
+
+/// A scenario that is run, will be, or was.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Simulation {
+    /// Where to ask for it.
+    pub id: u64,
+    /// How far it is.
+    pub state: SimulationState,
+    /// Share of its requests that have arrived.
+    pub progress: f64,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// What `preheat scenario --json` prints of it; absent until it is done.
+    pub result: Option<serde_json::Value>,
+}
+
+/// How far a simulation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SimulationState {
+    /// Others are before it.
+    Queued,
+    /// It runs.
+    Running,
+    /// There is a result.
+    Done,
+    /// There is none, and an error instead.
+    Failed,
+    /// Somebody did not want it any more.
+    Cancelled,
 }

@@ -13,7 +13,9 @@
 mod error;
 mod expect;
 mod faults;
+mod limits;
 mod pool;
+mod ran;
 mod run;
 mod schedule;
 mod traffic;
@@ -28,7 +30,9 @@ use preheat_traffic::Trace;
 
 pub use error::ScenarioError;
 pub use expect::{Expectation, Outcome};
-pub use run::RunError;
+pub use limits::Limits;
+pub use ran::{Checked, Ran};
+pub use run::{RunError, check_policy};
 
 use error::Source;
 use wire::ScenarioWire;
@@ -70,12 +74,21 @@ impl Scenario {
         Self::parse(&text, file)
     }
 
-    /// Reads and checks `text`; `file` is what errors call it, and trace files are looked for beside
-    /// it.
+    /// As [`Self::parse_within`], without limits.
     ///
     /// # Errors
     /// The first mistake, with its place.
     pub fn parse(text: &str, file: &Path) -> Result<Self, ScenarioError> {
+        Self::parse_within(text, file, &Limits::NONE)
+    }
+
+    /// Reads and checks `text`; `file` is what errors call it, and trace files are looked for beside
+    /// it, where `limits` allow them.
+    ///
+    /// # Errors
+    /// The first mistake, with its place; what is beyond `limits` counts as one, and is refused
+    /// before it costs time or memory.
+    pub fn parse_within(text: &str, file: &Path, limits: &Limits) -> Result<Self, ScenarioError> {
         let source = Source { text, file };
         let wire: ScenarioWire =
             serde_saphyr::from_str(text).map_err(|error| source.malformed(&error))?;
@@ -88,11 +101,13 @@ impl Scenario {
             "`about` must be one sentence in one line".to_owned()
         })?;
         let seed = wire.seed.as_ref().map_or(1, |seed| seed.value);
+        limits.check_pool(&wire, &source)?;
         let (mut config, policy) = pool::resolve(&wire, seed, &source)?;
         config.faults = faults::resolve(wire.faults.unwrap_or_default(), &source)?;
         config.scheduled = schedule::resolve(wire.schedule, &config.bounds, &source)?;
         let lengths = wire.lengths.as_ref();
-        let trace = traffic::resolve(&wire.traffic, lengths, &config.engine, seed, &source)?;
+        let drawing = traffic::Drawing { lengths, engine: &config.engine, seed, limits };
+        let trace = traffic::resolve(&wire.traffic, drawing, &source)?;
         let expectations = expect::resolve(wire.expect, &config.bounds, &source)?;
         config.series = expectations.iter().any(Expectation::looks_at_minutes);
         let scenario = Self {

@@ -11,6 +11,7 @@ use preheat_traffic::{
 use serde_saphyr::{Location, Spanned};
 
 use crate::error::{ScenarioError, Source, out_of_range};
+use crate::limits::Limits;
 use crate::values::{DurationText, Set, at, at_least_one, duration_or, number, one_of};
 use crate::wire::{LengthsWire, PartWire, TokensWire, TraceWire};
 
@@ -23,20 +24,33 @@ const TOKENS_MEAN: std::ops::RangeInclusive<f64> = 1.0..=10_000_000.0;
 /// Where log-normal tokens are cut, as a multiple of their 99th percentile.
 const TOKENS_MAX_PER_P99: f64 = 4.0;
 
+/// What all parts are drawn with.
+#[derive(Clone, Copy)]
+pub(crate) struct Drawing<'a> {
+    pub(crate) lengths: Option<&'a Spanned<LengthsWire>>,
+    pub(crate) engine: &'a EngineConfig,
+    pub(crate) seed: u64,
+    pub(crate) limits: &'a Limits,
+}
+
 pub(crate) fn resolve(
     parts: &Spanned<Vec<Spanned<PartWire>>>,
-    lengths: Option<&Spanned<LengthsWire>>,
-    engine: &EngineConfig,
-    seed: u64,
+    drawing: Drawing<'_>,
     source: &Source<'_>,
 ) -> Result<Trace, ScenarioError> {
-    let mut traces = Vec::new();
-    for (number, part) in (0..).zip(&parts.value) {
-        let from = duration_or(&part.value.from, Duration::ZERO);
-        let reader = Reader { part, lengths, engine, seed, number, source };
-        traces.push((from, reader.trace()?));
-    }
     let here = Some(parts.referenced);
+    let mut traces = Vec::new();
+    let mut requests = 0;
+    for (number, part) in (0..).zip(&parts.value) {
+        let Drawing { lengths, engine, seed, limits } = drawing;
+        let from = duration_or(&part.value.from, Duration::ZERO);
+        limits.check_moment("traffic.from", from, at(&part.value.from), source)?;
+        let reader = Reader { part, lengths, engine, seed, number, limits, source };
+        let trace = reader.trace()?;
+        requests += trace.requests.len();
+        limits.check_requests(requests as f64, here, source)?;
+        traces.push((from, trace));
+    }
     let trace = superpose(traces).map_err(|error| source.error(here, chain(&error)))?;
     source.require(!trace.requests.is_empty(), here, || {
         "`traffic` has no request; give it a part with a rate above 0".to_owned()
@@ -51,6 +65,7 @@ struct Reader<'a> {
     engine: &'a EngineConfig,
     seed: u64,
     number: u32,
+    limits: &'a Limits,
     source: &'a Source<'a>,
 }
 
@@ -80,6 +95,8 @@ impl Reader<'_> {
         })?;
         let lengths = self.mix(lengths)?;
         let part = SyntheticPart { lasts, shape: self.shape(lasts)?, gap_cv, lengths };
+        let here = Some(self.part.referenced);
+        self.limits.check_requests(part.requests_expected(), here, self.source)?;
         let trace = part.trace(self.seed, self.number);
         trace.map_err(|error| self.source.error(Some(self.part.referenced), chain(&error)))
     }
@@ -93,6 +110,7 @@ impl Reader<'_> {
         self.source.require(inside, Some(lasts.referenced), || {
             out_of_range("lasts", format!("{:?}", lasts.value.0), "above 0s and at most 14d")
         })?;
+        self.limits.check_moment("lasts", lasts.value.0, Some(lasts.referenced), self.source)?;
         Ok(lasts.value.0)
     }
 
@@ -176,6 +194,7 @@ impl Reader<'_> {
             let allowed = format!("above 0 and at most {RATE_SCALE_MAX}");
             out_of_range("trace.rateScale", scale, &allowed)
         })?;
+        self.limits.check_trace(&wire.value, wire.referenced, self.source)?;
         let shaping = Shaping {
             from: duration_or(from, Duration::ZERO),
             until: until.as_ref().map(|until| until.value.0),

@@ -4,7 +4,8 @@
 //! It is given a [`Source`] and asks nothing else: a running preheat and a journal after the fact
 //! look the same from here.
 //!
-//! **Invariant:** read-only. Nothing here changes what is scaled, or holds a tick up.
+//! **Invariant:** nothing here changes what is scaled, or holds a tick up. Simulations that somebody
+//! asks for are beside it, few at a time.
 //!
 //! **Invariant:** whoever is not on this machine needs a token.
 
@@ -15,6 +16,7 @@ mod routes;
 
 mod api;
 mod history;
+mod simulations;
 mod source;
 
 mod openapi;

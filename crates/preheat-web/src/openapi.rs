@@ -1,7 +1,10 @@
 //! The description of the HTTP API, made from the types that it answers with. `docs/reference` has
 //! it as a file, which a test compares.
 
-use preheat_api::v1::{Decision, DecisionLog, Error, Fleet, History, Pool};
+use preheat_api::v1::{
+    Decision, DecisionLog, Error, Fleet, History, Pool, Simulation, SimulationRequest,
+};
+use preheat_lab::{Answered, Lesson, SizingRequest};
 use schemars::JsonSchema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Value, json};
@@ -12,27 +15,31 @@ pub fn document() -> Value {
         settings.definitions_path = "/components/schemas".into();
         settings.meta_schema = None;
     });
+    let mut requests = settings.clone().for_deserialize().into_generator();
     let mut schemas = settings.for_serialize().into_generator();
-    let paths = paths(&mut schemas);
+    let paths = paths(&mut schemas, &mut requests);
+    let mut definitions = schemas.take_definitions(true);
+    definitions.extend(requests.take_definitions(true));
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "preheat",
             "version": "1",
-            "description": "What preheat's pools are doing, did, and why. Read-only. Moments are \
+            "description": "What preheat's pools are doing, did, and why, and simulations beside them. Nothing \
+                here changes what is scaled. Moments are \
                 seconds of model time since the world's origin, durations seconds of model time, \
                 ratios 0 to 1; what is not known is null. Fields may be added within a version.",
         },
         "paths": paths,
         "components": {
-            "schemas": schemas.take_definitions(true),
+            "schemas": definitions,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{}, {"token": []}],
     })
 }
 
-fn paths(schemas: &mut SchemaGenerator) -> Value {
+fn paths(schemas: &mut SchemaGenerator, requests: &mut SchemaGenerator) -> Value {
     let pool = json!({
         "name": "pool", "in": "path", "required": true, "schema": {"type": "string"},
     });
@@ -50,7 +57,7 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
             "responses": {"200": answer, "default": refusal.clone()},
         }})
     };
-    json!({
+    let mut paths = json!({
         "/api/v1/fleet": get("Every pool in a line", vec![], body::<Fleet>(schemas, "The fleet")),
         "/api/v1/events": get(
             "The fleet whenever it changes, at most once a second",
@@ -108,6 +115,58 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
                  missed than is told",
             ),
         ),
+    });
+    if let (Some(paths), Value::Object(more)) = (paths.as_object_mut(), lab(schemas, requests, &refusal)) {
+        paths.extend(more);
+    }
+    paths
+}
+
+/// What is asked with a body, and what it leads to.
+fn lab(
+    schemas: &mut SchemaGenerator,
+    requests: &mut SchemaGenerator,
+    refusal: &Value,
+) -> Value {
+    let id = json!({
+        "name": "id", "in": "path", "required": true, "schema": {"type": "integer"},
+    });
+    let simulation = body::<Simulation>(schemas, "The simulation");
+    let operation = |summary: &str, parameters: Vec<Value>, status: &str, answer: Value| {
+        json!({
+            "summary": summary,
+            "parameters": parameters,
+            "responses": {status: answer, "default": refusal},
+        })
+    };
+    let with_body = |mut operation: Value, request: Value| {
+        operation["requestBody"] = request;
+        operation
+    };
+    let lesson = body::<Lesson>(schemas, "The lesson");
+    let sized = body::<Answered>(schemas, "What `preheat size --json` prints");
+    let sizing = body::<SizingRequest>(requests, "What is asked");
+    let request = body::<SimulationRequest>(requests, "The scenario and who scales");
+    json!({
+        "/api/v1/lab": {"get": operation("The lab's lesson", vec![], "200", lesson)},
+        "/api/v1/sizing": {"post": with_body(
+            operation("How many replicas a load needs, and what to configure", vec![], "200", sized),
+            sizing,
+        )},
+        "/api/v1/simulations": {"post": with_body(
+            operation(
+                "Runs a scenario: at most 24 hours, 300,000 requests, 200 replicas and a minute of \
+                 wall time, without trace files",
+                vec![],
+                "202",
+                simulation.clone(),
+            ),
+            request,
+        )},
+        "/api/v1/simulations/{id}": {
+            "get": operation("How far a simulation is", vec![id.clone()], "200", simulation.clone()),
+            "delete": operation("Stops a simulation", vec![id], "200", simulation),
+        },
     })
 }
 

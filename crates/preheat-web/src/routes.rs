@@ -1,9 +1,9 @@
 //! Which path answers what.
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
@@ -11,8 +11,12 @@ use preheat_runtime::telemetry;
 
 use crate::access::{self, Token};
 use crate::api::{self, Api};
+use crate::simulations::SCENARIO_BYTES_MAX;
 use crate::source::Source;
 use crate::{openapi, page};
+
+/// A body: a scenario with each of its characters escaped, and what comes with it.
+const BODY_BYTES_MAX: usize = 4 * SCENARIO_BYTES_MAX;
 
 pub(crate) fn router(source: Source, token: Option<Token>) -> Router {
     Router::new()
@@ -29,6 +33,11 @@ pub(crate) fn router(source: Source, token: Option<Token>) -> Router {
         .route("/api/v1/pools/{pool}/decisions", get(api::decisions))
         .route("/api/v1/pools/{pool}/decisions/{seq}", get(api::decision))
         .route("/api/v1/pools/{pool}/events", get(api::pool_events))
+        .route("/api/v1/lab", get(api::lesson))
+        .route("/api/v1/sizing", post(api::sizing))
+        .route("/api/v1/simulations", post(api::simulate))
+        .route("/api/v1/simulations/{id}", get(api::simulation).delete(api::cancel))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .route("/api/v1/openapi.json", get(|| async { Json(openapi::document()) }))
         .route("/", get(page::index))
         .fallback(get(page::file))

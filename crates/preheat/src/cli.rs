@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 mod coldstart;
 mod compare;
 mod controller;
+mod lab;
 mod part;
 mod pool;
 mod scenario;
@@ -17,10 +18,11 @@ mod size;
 pub(crate) use coldstart::ColdstartArgs;
 pub(crate) use compare::CompareArgs;
 pub(crate) use controller::ControllerArgs;
+pub(crate) use lab::LabArgs;
 pub(crate) use part::PartArgs;
 pub(crate) use pool::PoolArgs;
 pub(crate) use scenario::ScenarioArgs;
-pub(crate) use size::SizeArgs;
+pub(crate) use size::{PlanFile, SizeArgs};
 
 /// Autoscaler for LLM inference replicas, which start slowly
 #[derive(Debug, Parser)]
@@ -57,6 +59,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Serve the dashboard of a journal after the fact
     Dashboard(DashboardArgs),
+    /// Learn how LLM replicas are scaled, one guess at a time; serves the lesson until Ctrl-C
+    Lab(LabArgs),
     /// Tell in words and numbers why a pool was scaled, or was not
     Why(WhyArgs),
     /// Decide every tick of a journal again; exit 1 at the first difference

@@ -20,12 +20,25 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["preheat-sim", "preheat-engine", "preheat-traffic", "preheat-api", "preheat-core"],
     ),
     ("preheat-compare", &["preheat-sim", "preheat-traffic", "preheat-core"]),
+    (
+        "preheat-lab",
+        &["preheat-scenario", "preheat-sim", "preheat-engine", "preheat-api", "preheat-core"],
+    ),
     ("preheat-load", &["preheat-traffic"]),
     ("preheat-gateway", &["preheat-runtime", "preheat-core"]),
     ("preheat-local", &["preheat-runtime", "preheat-api", "preheat-core"]),
     ("preheat-kube", &["preheat-runtime", "preheat-api", "preheat-core"]),
     ("preheat-emulator", &["preheat-runtime", "preheat-engine", "preheat-core"]),
-    ("preheat-web", &["preheat-runtime", "preheat-api", "preheat-core"]),
+    (
+        "preheat-web",
+        &[
+            "preheat-lab",
+            "preheat-scenario",
+            "preheat-runtime",
+            "preheat-api",
+            "preheat-core",
+        ],
+    ),
 ];
 
 /// Crates that the pure ones must never see.
@@ -38,6 +51,7 @@ const PURE: &[&str] = &[
     "preheat-sim",
     "preheat-compare",
     "preheat-scenario",
+    "preheat-lab",
 ];
 
 fn root() -> PathBuf {

@@ -1,5 +1,5 @@
 /** Asks the HTTP API. The token, where one is needed, is kept for as long as the tab is open. */
-import type { Decision, DecisionLog, Fleet, History, Pool } from "./types";
+import type { Answered, Decision, DecisionLog, Fleet, History, Lesson, Pool, Simulation, SimulationRequest, SizingRequest } from "./types";
 
 export class ApiError extends Error {
   readonly status: number;
@@ -33,10 +33,19 @@ export async function refusal(response: Response): Promise<ApiError> {
   return new ApiError(response.status, field("error") ?? `answered with ${response.status}`, field("hint"));
 }
 
-async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+const get = <T>(path: string, signal?: AbortSignal): Promise<T> => ask("GET", path, undefined, signal);
+
+async function ask<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   let response: Response;
+  const json: Record<string, string> = body === undefined ? {} : { "content-type": "application/json" };
   try {
-    response = await fetch(path, { headers: headers(), cache: "no-store", signal: signal ?? null });
+    response = await fetch(path, {
+      method,
+      headers: { ...headers(), ...json },
+      body: body === undefined ? null : JSON.stringify(body),
+      cache: "no-store",
+      signal: signal ?? null,
+    });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError(0, "preheat does not answer", null);
@@ -56,4 +65,9 @@ export const api = {
     get(`${poolPath(pool)}/decisions?limit=50&all=${all}${before === null ? "" : `&before=${before}`}`, signal),
   decision: (pool: string, seq: number, signal?: AbortSignal): Promise<Decision> =>
     get(`${poolPath(pool)}/decisions/${seq}`, signal),
+  lesson: (signal?: AbortSignal): Promise<Lesson> => get("api/v1/lab", signal),
+  sizing: (request: Partial<SizingRequest>, signal?: AbortSignal): Promise<Answered> => ask("POST", "api/v1/sizing", request, signal),
+  simulate: (request: SimulationRequest, signal?: AbortSignal): Promise<Simulation> => ask("POST", "api/v1/simulations", request, signal),
+  simulation: (id: number, signal?: AbortSignal): Promise<Simulation> => get(`api/v1/simulations/${id}`, signal),
+  cancelSimulation: (id: number): Promise<Simulation> => ask("DELETE", `api/v1/simulations/${id}`),
 };

@@ -1,5 +1,94 @@
 // Made from docs/reference/openapi.json by scripts/types.mjs.
 
+/** What to change. */
+export type Advice = {
+  action: "raise_max_num_seqs";
+  /** To this. */
+  max_num_seqs: number;
+  /** Then so many would do. */
+  replicas: number;
+  /** Then a token takes so long with every slot taken. */
+  tpot_s: number;
+} | {
+  action: "lower_max_num_seqs";
+  /** To this. */
+  max_num_seqs: number;
+};
+
+/** How a question's answer is found. */
+export type Answer = {
+  by: "figure";
+  /** Which figure. */
+  figure: FigureKind;
+  /** Which run. */
+  run: string;
+} | {
+  /** In percent. */
+  attainment_percent_min: number;
+  by: "cheapest";
+} | {
+  by: "formula";
+  /** What it comes to. */
+  value: number;
+};
+
+/** Everything that was asked and found. */
+export type Answered = {
+  /** What to change. */
+  advice: Advice | null;
+  /** Halfin and Whitt's β. */
+  beta: number;
+  /** Which cap binds. */
+  bound_by: BoundBy;
+  /** Slots of a replica that are of use. */
+  concurrency: number;
+  /** How uneven the traffic is. */
+  dispersion: number;
+  /** What only a profile says. */
+  engine: Engine | null;
+  /** Slots beside those that the load keeps busy. */
+  headroom_slots: number;
+  /** Requests in flight if none waits. */
+  offered_load: number;
+  /** What to configure. */
+  plan: Plan | null;
+  /** Requests per second. */
+  qps: number;
+  /** What a replica serves with every slot taken. */
+  replica_qps: number;
+  /** Time in a slot with all of them busy. */
+  service_time_s: number;
+  /** SLO on TTFT. */
+  slo_ttft_s: number;
+  /** What the SLO on TTFT leaves for waiting. */
+  wait_max_s: number;
+  /** Target. */
+  wait_probability: number;
+  /** As many as keep the target. */
+  with_headroom: Staffed;
+  /** As many as the load alone needs. */
+  without_headroom: Staffed;
+};
+
+/** Which cap binds. */
+export type BoundBy = "max_num_seqs" | "kv_memory" | "slo_tpot";
+
+/** A question to answer from memory. */
+export type Card = {
+  /** The answer. */
+  back: string;
+  /** The question. */
+  front: string;
+};
+
+/** A line in place of the file's. */
+export type Change = {
+  /** The key at the begin of the line. */
+  key: string;
+  /** What stands after it. */
+  value: string;
+};
+
 /** One decision with everything that led to it. */
 export type Decision = {
   /** The way there in words, one sentence each, as `preheat why` tells it. */
@@ -81,6 +170,30 @@ export type DecisionSummary = {
 /** What a plan does to the number of replicas that serve or will. */
 export type Direction = "up" | "down" | "hold";
 
+/** What only a profile says. */
+export type Engine = {
+  /** Mean requests that fit. */
+  cap_kv_memory: number;
+  /** The engine's setting. */
+  cap_max_num_seqs: number;
+  /** Requests at which TPOT meets its SLO. */
+  cap_slo_tpot: number | null;
+  /** GPUs of a replica. */
+  gpus_per_replica: number;
+  /** Mean prompt. */
+  input_tokens: number;
+  /** Mean answer. */
+  output_tokens: number;
+  /** Its name. */
+  profile: string;
+  /** SLO on TPOT. */
+  slo_tpot_s: number | null;
+  /** Mean, with every slot busy. */
+  tpot_s: number;
+  /** TTFT without a queue. */
+  ttft_unqueued_s: number;
+};
+
 /** Why there is no answer. */
 export type Error = {
   /** What happened. */
@@ -88,6 +201,23 @@ export type Error = {
   /** What to do next. */
   hint: string | null;
 };
+
+/** A scenario, and under whom it is run. */
+export type Experiment = {
+  /** The minute that the question is about. */
+  event_minute: number;
+  /** What is offered to change. */
+  knobs: Knob[];
+  /** What is compared. */
+  runs: Run[];
+  /** The scenario's file below `scenarios/lab`, without its ending. */
+  scenario: string;
+  /** What is in it. */
+  text: string;
+};
+
+/** One figure of a run. */
+export type FigureKind = "attainment_percent" | "gpu_hours" | "minutes_to_ready" | "missed_until_ready" | "direction_changes";
 
 /** Every pool, without its replicas. */
 export type Fleet = {
@@ -161,6 +291,34 @@ export type JournalHealth = {
   written_records: number;
 };
 
+/** The same in another picture. */
+export type Kitchen = {
+  /** How it ends. */
+  close: string;
+  /** How it begins. */
+  lead: string;
+  /** What stands for what. */
+  pairs: Term[];
+};
+
+/** Something to change by choosing. */
+export type Knob = {
+  /** The key at the begin of the line that it changes. */
+  key: string;
+  /** Its name. */
+  label: string;
+  /** What can be chosen; the first is the file's. */
+  options: KnobOption[];
+};
+
+/** One choice. */
+export type KnobOption = {
+  /** Its name. */
+  label: string;
+  /** What stands after the key. */
+  value: string;
+};
+
 /** Quantiles of a latency. */
 export type LatencyQuantiles = {
   /** Median. */
@@ -169,6 +327,34 @@ export type LatencyQuantiles = {
   p90_s: number | null;
   /** 99th percentile. */
   p99_s: number | null;
+};
+
+/** All of it. */
+export type Lesson = {
+  /** Questions to answer from memory. */
+  cards: Card[];
+  /** Words and what they mean. */
+  glossary: Term[];
+  /** The same in another picture. */
+  kitchen: Kitchen;
+  /** What it is, paragraph by paragraph. */
+  lead: string[];
+  /** What to read next. */
+  next: Link[];
+  /** Its parts, in order. */
+  steps: Step[];
+  /** What to explain to a colleague. */
+  teach_back: TeachBack;
+  /** Its name. */
+  title: string;
+};
+
+/** Where to go on. */
+export type Link = {
+  /** A command or a document. */
+  what: string;
+  /** What is found there. */
+  why: string;
 };
 
 /** Model time, and how fast it runs. */
@@ -191,6 +377,28 @@ export type PhaseStatus = {
   seen: number;
   /** Starts that were given up in it, or are in it. */
   unfinished: number;
+};
+
+/** What to configure. */
+export type Plan = {
+  /** Time from an order to a ready replica. */
+  cold_start_s: number;
+  /** Requests in flight per replica to aim at, for an autoscaler that has a target for them. */
+  concurrency_target: number;
+  /** A file for `preheat up`. */
+  config: string;
+  /** A resource for `kubectl apply -f`. */
+  manifest: string;
+  /** Replicas that the quiet load needs, with headroom. */
+  quiet_replicas: number;
+  /** As many as the busiest load needs with headroom, and a quarter more for what piles up while replicas start. */
+  replicas_max: number;
+  /** Both together, at most `replicas_max`: the warm baseline. */
+  replicas_min: number;
+  /** A file for `preheat scenario`: this load for half an hour; absent without a profile. */
+  scenario: string | null;
+  /** Replicas that must be there already for what may come within one cold start. */
+  spare_replicas: number;
 };
 
 /** One pool with its replicas. */
@@ -267,6 +475,29 @@ export type PoolSummary = {
   violation: ViolationRecord | null;
 };
 
+/** Something to guess. */
+export type Question = {
+  /** How the answer is found. */
+  answer: Answer;
+  /** In the browser's memory. */
+  id: string;
+  /** What a guess is. */
+  kind: QuestionKind;
+  /** As it is asked. */
+  text: string;
+};
+
+/** What a guess is. */
+export type QuestionKind = {
+  kind: "run";
+} | {
+  kind: "number";
+  /** No guess is larger. */
+  max: number;
+  /** What it counts. */
+  unit: string;
+};
+
 /** One replica. */
 export type ReplicaStatus = {
   /** Where it listens; a world that knows fills it in. */
@@ -291,6 +522,20 @@ export type ReplicaStatus = {
   queue_depth: number | null;
   /** How often it was restarted after a crash. */
   restarts: number;
+};
+
+/** One run of a scenario. */
+export type Run = {
+  /** What is different from the file. */
+  changes: Change[];
+  /** What answers call it. */
+  id: string;
+  /** What people call it. */
+  label: string;
+  /** Who scales. */
+  policy: string;
+  /** How that is set up. */
+  settings: Setting[];
 };
 
 /** Demand that was announced: at least so many replicas should be ready. */
@@ -361,6 +606,89 @@ export type Series = {
   violations: number[];
 };
 
+/** A knob of a policy. */
+export type Setting = {
+  /** Its name. */
+  knob: string;
+  /** What it is set to. */
+  value: number;
+};
+
+/** What so many modelled replicas did. */
+export type Simulated = {
+  /** Whether no more requests missed the SLO than may wait. */
+  agrees: boolean;
+  /** Share inside the SLOs. */
+  attainment: number;
+  /** How long requests arrived. */
+  duration_s: number;
+  /** Requests. */
+  requests: number;
+  /** TPOT. */
+  tpot_p99_s: number | null;
+  /** TTFT. */
+  ttft_p99_s: number | null;
+};
+
+/** A scenario that is run, will be, or was. */
+export type Simulation = {
+  /** Why it failed. */
+  error: string | null;
+  /** Where to ask for it. */
+  id: number;
+  /** Share of its requests that have arrived. */
+  progress: number;
+  /** What `preheat scenario --json` prints of it; absent until it is done. */
+  result: unknown;
+  /** How far it is. */
+  state: SimulationState;
+};
+
+/** A scenario to run. */
+export type SimulationRequest = {
+  /** Values for some of that policy's knobs. */
+  knobs: Record<string, number>;
+  /** Who scales, by its name there. */
+  policy: string;
+  /** A scenario file, as `preheat scenario` takes it. */
+  scenario: string;
+  /** Whether to report minute by minute. */
+  series: boolean;
+};
+
+/** How far a simulation is. */
+export type SimulationState = "queued" | "running" | "done" | "failed" | "cancelled";
+
+/** What is asked over HTTP; the names are those of the flags of `preheat size`, with units. */
+export type SizingRequest = {
+  /** Time from an order to a ready replica: 180 unless given. */
+  cold_start_s: number | null;
+  /** Variance over mean of the requests in flight: 1 unless given. */
+  dispersion: number | null;
+  /** By how many requests per second the traffic may grow within a minute: 0 unless given. */
+  growth_qps_per_min: number | null;
+  /** Mean prompt tokens; with `profile`. */
+  input_tokens: number | null;
+  /** Mean time from a request's start to its end without queueing; or `profile`. */
+  latency_s: number | null;
+  /** Most requests in the batch of a replica. */
+  max_num_seqs: number | null;
+  /** Mean generated tokens; with `profile`. */
+  output_tokens: number | null;
+  /** Engine profile, in place of `latency_s`. */
+  profile: string | null;
+  /** Requests that arrive per second, at the busiest. */
+  qps: number;
+  /** Requests per second when it is quiet: `qps` unless given. */
+  quiet_qps: number | null;
+  /** SLO on TPOT; with `profile`. */
+  slo_tpot_s: number | null;
+  /** SLO on TTFT: 2 unless given. */
+  slo_ttft_s: number | null;
+  /** Share of requests that may find every slot taken: 0.05 unless given. */
+  wait_probability: number | null;
+};
+
 /** What a pool is held to. */
 export type SloStatus = {
   /** What is measured: `ttft`. */
@@ -377,6 +705,56 @@ export type Span = {
   from_s: number;
   /** The last. */
   until_s: number;
+};
+
+/** What so many replicas come to. */
+export type Staffed = {
+  /** Replicas. */
+  replicas: number;
+  /** What a simulation found, where one was asked for. */
+  simulated: Simulated | null;
+  /** Slots of all of them. */
+  slots: number;
+  /** Share of slots that are busy. */
+  utilization: number;
+  /** Of waiting longer than `wait_max_s`. */
+  wait_beyond_slo_probability: number;
+  /** Share that waits. */
+  wait_probability: number;
+};
+
+/** One part: told, asked, revealed. */
+export type Step = {
+  /** What reveals the answers; absent where nothing is asked. */
+  experiment: Experiment | null;
+  /** In the address. */
+  id: string;
+  /** Before the questions. */
+  lead: string[];
+  /** What to guess. */
+  questions: Question[];
+  /** After the answers. */
+  reveal: string[];
+  /** Its name. */
+  title: string;
+  /** What to change and run again. */
+  tries: string[];
+};
+
+/** What to explain in one's own words. */
+export type TeachBack = {
+  /** An answer to compare with. */
+  model: string[];
+  /** The task. */
+  task: string;
+};
+
+/** A word. */
+export type Term = {
+  /** What it means. */
+  meaning: string;
+  /** The word. */
+  word: string;
 };
 
 /** A broken invariant, as stored. */

@@ -45,6 +45,7 @@ export function FleetView({ filter, attempt, go, onToken }: Props) {
     <>
       <header>
         <h1><span class="brand">preheat</span></h1>
+        <a href="#/lab">Lab</a>
         <ConnectionState connection={connection} live={fleet?.live ?? true} scale={fleet?.clock.scale ?? 1} />
         {fleet && now !== null && <time class="now">{moment(now)}</time>}
       </header>

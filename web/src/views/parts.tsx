@@ -82,6 +82,11 @@ export function Problem({ error, onToken }: { error: ApiError; onToken?: (token:
   );
 }
 
+/** A sentence in which what stands between backticks is code. */
+export function Prose({ text }: { text: string }) {
+  return <p>{text.split("`").map((part, index) => (index % 2 === 1 ? <code key={part}>{part}</code> : part))}</p>;
+}
+
 /** A number with its name. */
 export function Figure({ name, children, note, bad }: { name: string; children: ComponentChildren; note?: ComponentChildren; bad?: boolean }) {
   return (

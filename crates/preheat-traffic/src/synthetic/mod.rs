@@ -41,6 +41,11 @@ pub struct SyntheticPart {
 const PART_STREAM_FIRST: u64 = 100;
 
 impl SyntheticPart {
+    /// How many requests it should have: their number is drawn around this.
+    pub fn requests_expected(&self) -> f64 {
+        self.shape.over(self.lasts).counts.iter().sum()
+    }
+
     /// Its requests. `number` tells parts of one seed apart.
     ///
     /// # Errors

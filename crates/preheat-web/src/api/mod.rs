@@ -4,6 +4,7 @@
 
 mod decisions;
 mod events;
+mod lab;
 mod pools;
 
 mod refusal;
@@ -21,9 +22,11 @@ use tokio::sync::Semaphore;
 
 pub(crate) use self::decisions::{decision, decisions};
 pub(crate) use self::events::{fleet_events, pool_events};
+pub(crate) use self::lab::{cancel, lesson, simulate, simulation, sizing};
 pub(crate) use self::pools::{fleet, history, pool};
 pub(crate) use self::refusal::Refusal;
 use crate::history::Minutes;
+use crate::simulations::Simulations;
 use crate::source::Source;
 
 /// Journals read at one time: beside them a core is left to the control loop.
@@ -40,11 +43,13 @@ pub(crate) struct Api {
     minutes: Arc<Minutes>,
     reads: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    simulations: Arc<Simulations>,
 }
 
 impl Api {
     pub(crate) fn new(source: Source) -> Self {
         Self {
+            simulations: Arc::new(Simulations::new(source.live)),
             source,
             minutes: Arc::default(),
             reads: Arc::new(Semaphore::new(READS_MAX)),

@@ -5,4 +5,5 @@
 mod access;
 mod answers;
 mod events;
+mod lab;
 mod world;

@@ -205,9 +205,14 @@ impl Server {
 
     /// The whole answer, head and body.
     pub(crate) async fn ask(&self, request: &str, headers: &str) -> String {
+        self.ask_with_body(request, headers, "").await
+    }
+
+    /// The same with something to send.
+    pub(crate) async fn ask_with_body(&self, request: &str, headers: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let host = if headers.contains("Host:") { "" } else { "Host: localhost\r\n" };
-        let head = format!("{request} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n");
+        let head = format!("{request} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n{body}");
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();

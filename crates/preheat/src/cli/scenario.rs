@@ -10,9 +10,13 @@ pub(crate) struct ScenarioArgs {
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// Who scales: `preheat`, `preheat-without-` and a part of it (`preheat-without-schedules`),
-    /// or another autoscaler as docs/policies/peers.md lists them
+    /// another autoscaler as docs/policies/peers.md lists them, or a policy file that sets one's
+    /// knobs
     #[arg(long, default_value = preheat_sim::preheat_policy::PREHEAT)]
     pub(crate) policy: String,
+    /// Report minute by minute too, in JSON
+    #[arg(long, requires = "json")]
+    pub(crate) series: bool,
     /// Print each report, and whether each expectation held, as one JSON object a line
     #[arg(long)]
     pub(crate) json: bool,

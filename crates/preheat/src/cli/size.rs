@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::duration;
 
@@ -45,7 +45,27 @@ pub(crate) struct SizeArgs {
     /// Seed of what is simulated
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Requests per second when it is quiet, for the plan's lower bound [default: --qps]
+    #[arg(long)]
+    pub(crate) quiet_qps: Option<f64>,
+    /// By how many requests per second the traffic may grow within a minute, for the plan
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) growth: f64,
+    /// Time from an order to a ready replica, for the plan
+    #[arg(long, default_value = "180s", value_parser = duration)]
+    pub(crate) cold_start: Duration,
+    /// Print a file instead: a configuration, a Kubernetes manifest, or a scenario that tries it out
+    #[arg(long = "as", conflicts_with = "json")]
+    pub(crate) print_as: Option<PlanFile>,
     /// Print the answer as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A file that a plan has.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PlanFile {
+    Config,
+    Manifest,
+    Scenario,
 }

@@ -1,6 +1,7 @@
 //! `preheat dashboard`: the page of a journal after the fact, or of one that is being written.
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use preheat_api::status::Status;
@@ -17,20 +18,30 @@ pub(crate) fn run(args: &DashboardArgs) -> anyhow::Result<Answer> {
         let hint = error.hint();
         hinted_if(error, hint)
     })?;
-    let token = super::read_token(args.token_file.as_deref())?;
-    if !args.listen.ip().is_loopback() && token.is_none() {
-        let message =
-            format!("{} can be reached from other machines, and no token is set", args.listen);
+    let status = status_source(journal.clone(), first);
+    let source = Source { status, journal: Some(journal), live: false };
+    serve(args.listen, args.token_file.as_deref(), "", source)
+}
+
+/// Serves the page until Ctrl-C; prints its address, with the place in it that is meant.
+pub(crate) fn serve(
+    listen: SocketAddr,
+    token_file: Option<&Path>,
+    place: &str,
+    source: Source,
+) -> anyhow::Result<Answer> {
+    let token = super::read_token(token_file)?;
+    if !listen.ip().is_loopback() && token.is_none() {
+        let message = format!("{listen} can be reached from other machines, and no token is set");
         return Err(hinted(message, "set a token with `--token-file`, or listen on 127.0.0.1"));
     }
     super::runtime()?.block_on(async {
         let stop = super::up::stop_signal()?;
-        let admin = Admin::bind(args.listen, token)
+        let admin = Admin::bind(listen, token)
             .await
-            .map_err(|error| super::up::cannot_bind("--listen", args.listen, &error))?;
-        super::print(&format!("http://{}/\n", admin.local_addr()?))?;
-        let status = status_source(journal.clone(), first);
-        admin.serve(Source { status, journal: Some(journal), live: false }, stop).await;
+            .map_err(|error| super::up::cannot_bind("--listen", listen, &error))?;
+        super::print(&format!("http://{}/{place}\n", admin.local_addr()?))?;
+        admin.serve(source, stop).await;
         Ok(Answer::Yes)
     })
 }

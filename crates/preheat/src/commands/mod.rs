@@ -7,6 +7,7 @@ mod crd;
 mod dashboard;
 mod demo;
 mod engine;
+mod lab;
 mod load;
 mod pool;
 mod reference;
@@ -47,6 +48,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Answer> {
         Command::Coldstart(args) => coldstart::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Dashboard(args) => dashboard::run(&args),
+        Command::Lab(args) => lab::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Engine(args) => engine::run(args),

@@ -1,33 +1,14 @@
 //! `preheat scenario`: scenario files under one autoscaler, and whether what they expect held.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use preheat_scenario::{Outcome, RunError, Scenario};
+use preheat_api::policy_file::PolicyFile;
+use preheat_scenario::{Outcome, Ran, RunError, Scenario, check_policy};
 use preheat_sim::preheat_policy::{PREHEAT, PREHEAT_WITHOUT};
 use preheat_sim::report::RunReport;
-use serde::Serialize;
 
 use crate::cli::ScenarioArgs;
 use crate::failure::{Answer, hinted, hinted_if};
-
-/// One scenario's run.
-#[derive(Debug, Serialize)]
-struct Ran<'a> {
-    scenario: &'a str,
-    /// Whether everything that is expected under this policy held.
-    held: bool,
-    expectations: Vec<Checked>,
-    #[serde(flatten)]
-    report: &'a RunReport,
-}
-
-/// One expectation.
-#[derive(Debug, Serialize)]
-struct Checked {
-    expected: String,
-    found: Option<f64>,
-    held: bool,
-}
 
 pub(crate) fn run(args: &ScenarioArgs) -> anyhow::Result<Answer> {
     // All are read first: a mistake in the last one should not cost the time of the others.
@@ -41,22 +22,32 @@ pub(crate) fn run(args: &ScenarioArgs) -> anyhow::Result<Answer> {
     let width = scenarios.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0);
     let mut answer = Answer::Yes;
     for scenario in &scenarios {
-        let report = scenario.run(&args.policy).map_err(explained)?;
-        let outcomes = scenario.outcomes(&args.policy, &report);
-        let held = outcomes.iter().all(|outcome| outcome.held);
-        if !held {
+        let policy = policy(&args.policy, scenario)?;
+        let ran = scenario.ran(&policy, args.series, |_| true).map_err(explained)?;
+        if !ran.held {
             answer = Answer::No;
         }
         let line = if args.json {
-            let expectations = outcomes.iter().map(checked).collect();
-            let ran = Ran { scenario: &scenario.name, held, expectations, report: &report };
             serde_json::to_string(&ran)?
         } else {
-            text(&scenario.name, width, &report, &outcomes)
+            text(&ran, width, &scenario.outcomes(&policy.policy, &ran.report))
         };
         super::print(&format!("{line}\n"))?;
     }
     Ok(answer)
+}
+
+/// By its name, or as a file says. A file that happens to be called like a policy does not hide it.
+fn policy(asked: &str, scenario: &Scenario) -> anyhow::Result<PolicyFile> {
+    let by_name = PolicyFile::of(asked);
+    let path = Path::new(asked);
+    if check_policy(&by_name, &scenario.config.bounds).is_ok() || !path.is_file() {
+        return Ok(by_name);
+    }
+    PolicyFile::read(path).map_err(|error| {
+        let hint = error.hint();
+        hinted_if(error, hint)
+    })
 }
 
 fn explained(error: RunError) -> anyhow::Error {
@@ -68,17 +59,13 @@ fn explained(error: RunError) -> anyhow::Error {
                      one does"
             ),
         ),
-        RunError::Simulation(error) => error.into(),
+        RunError::NoKnobs(_) | RunError::Simulation(_) | RunError::Cancelled => error.into(),
     }
 }
 
-fn checked(outcome: &Outcome<'_>) -> Checked {
-    let expected = outcome.expectation.to_string();
-    Checked { expected, found: outcome.found, held: outcome.held }
-}
-
 /// `step  preheat  attainment 0.933  11.64 GPU-hours  held: 7 of 7`, and what did not hold.
-fn text(name: &str, width: usize, report: &RunReport, outcomes: &[Outcome<'_>]) -> String {
+fn text(ran: &Ran, width: usize, outcomes: &[Outcome<'_>]) -> String {
+    let RunReport { policy, attainment, gpu_hours, .. } = &ran.report;
     let broken: Vec<String> =
         outcomes.iter().filter(|outcome| !outcome.held).map(ToString::to_string).collect();
     let verdict = match (outcomes.len(), broken.as_slice()) {
@@ -86,7 +73,7 @@ fn text(name: &str, width: usize, report: &RunReport, outcomes: &[Outcome<'_>]) 
         (all, []) => format!("held: {all} of {all}"),
         (all, some) => format!("held: {} of {all}; not: {}", all - some.len(), some.join("; ")),
     };
-    let RunReport { policy, attainment, gpu_hours, .. } = report;
+    let name = &ran.scenario;
     format!(
         "{name:<width$}  {policy}  attainment {attainment:.3}  {gpu_hours:.2} GPU-hours  {verdict}"
     )

@@ -1,10 +1,11 @@
-//! The answer of `preheat size` in words.
+//! The answer in words.
 
 use std::fmt::Write;
 
 use super::answer::{Advice, Answered, BoundBy, Engine, Simulated, Staffed};
 
-pub(super) fn text(answered: &Answered) -> String {
+/// A few lines for a terminal.
+pub fn text(answered: &Answered) -> String {
     let mut text = String::new();
     // Writing to a string can't fail.
     let _ = writeln!(

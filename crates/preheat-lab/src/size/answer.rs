@@ -1,4 +1,4 @@
-//! The answer of `preheat size` as it is written in JSON.
+//! The answer as it is written in JSON.
 //!
 //! **Invariant:** field names are stable, units are in them, and ratios are 0–1. What does not apply
 //! is null.
@@ -9,110 +9,155 @@ use preheat_core::Concurrency;
 use preheat_engine::EngineProfile;
 use preheat_sim::report::RunReport;
 use preheat_sim::sizing::{Caps, ConcurrencyBound, EngineSizing, EngineSpec, Sizing, Staffing};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::cli::SizeArgs;
+use super::{Plan, SizeSpec};
 
 /// Everything that was asked and found.
-#[derive(Debug, Serialize)]
-pub(super) struct Answered {
-    pub(super) qps: f64,
-    pub(super) slo_ttft_s: f64,
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Answered {
+    /// Requests per second.
+    pub qps: f64,
+    /// SLO on TTFT.
+    pub slo_ttft_s: f64,
     /// Target.
-    pub(super) wait_probability: f64,
-    pub(super) dispersion: f64,
+    pub wait_probability: f64,
+    /// How uneven the traffic is.
+    pub dispersion: f64,
     /// Slots of a replica that are of use.
-    pub(super) concurrency: u32,
-    pub(super) bound_by: BoundBy,
+    pub concurrency: u32,
+    /// Which cap binds.
+    pub bound_by: BoundBy,
     /// Time in a slot with all of them busy.
-    pub(super) service_time_s: f64,
+    pub service_time_s: f64,
     /// What a replica serves with every slot taken.
-    pub(super) replica_qps: f64,
+    pub replica_qps: f64,
     /// Requests in flight if none waits.
-    pub(super) offered_load: f64,
-    pub(super) beta: f64,
-    pub(super) headroom_slots: f64,
+    pub offered_load: f64,
+    /// Halfin and Whitt's β.
+    pub beta: f64,
+    /// Slots beside those that the load keeps busy.
+    pub headroom_slots: f64,
     /// What the SLO on TTFT leaves for waiting.
-    pub(super) wait_max_s: f64,
-    pub(super) without_headroom: Staffed,
-    pub(super) with_headroom: Staffed,
-    pub(super) engine: Option<Engine>,
-    pub(super) advice: Option<Advice>,
+    pub wait_max_s: f64,
+    /// As many as the load alone needs.
+    pub without_headroom: Staffed,
+    /// As many as keep the target.
+    pub with_headroom: Staffed,
+    /// What only a profile says.
+    pub engine: Option<Engine>,
+    /// What to change.
+    pub advice: Option<Advice>,
+    /// What to configure.
+    pub plan: Option<Plan>,
 }
 
 /// Which cap binds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum BoundBy {
+pub enum BoundBy {
+    /// The engine's setting.
     MaxNumSeqs,
+    /// KV memory.
     KvMemory,
+    /// The SLO on TPOT.
     SloTpot,
 }
 
 /// What so many replicas come to.
-#[derive(Debug, Serialize)]
-pub(super) struct Staffed {
-    pub(super) replicas: u32,
-    pub(super) slots: u32,
-    pub(super) utilization: f64,
-    pub(super) wait_probability: f64,
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Staffed {
+    /// Replicas.
+    pub replicas: u32,
+    /// Slots of all of them.
+    pub slots: u32,
+    /// Share of slots that are busy.
+    pub utilization: f64,
+    /// Share that waits.
+    pub wait_probability: f64,
     /// Of waiting longer than `wait_max_s`.
-    pub(super) wait_beyond_slo_probability: f64,
-    pub(super) simulated: Option<Simulated>,
+    pub wait_beyond_slo_probability: f64,
+    /// What a simulation found, where one was asked for.
+    pub simulated: Option<Simulated>,
 }
 
 /// What so many modelled replicas did.
-#[derive(Debug, Serialize)]
-pub(super) struct Simulated {
-    pub(super) duration_s: f64,
-    pub(super) requests: u64,
-    pub(super) attainment: f64,
-    pub(super) ttft_p99_s: Option<f64>,
-    pub(super) tpot_p99_s: Option<f64>,
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Simulated {
+    /// How long requests arrived.
+    pub duration_s: f64,
+    /// Requests.
+    pub requests: u64,
+    /// Share inside the SLOs.
+    pub attainment: f64,
+    /// TTFT.
+    pub ttft_p99_s: Option<f64>,
+    /// TPOT.
+    pub tpot_p99_s: Option<f64>,
     /// Whether no more requests missed the SLO than may wait.
-    pub(super) agrees: bool,
+    pub agrees: bool,
 }
 
 /// What only a profile says.
-#[derive(Debug, Serialize)]
-pub(super) struct Engine {
-    pub(super) profile: &'static str,
-    pub(super) gpus_per_replica: u32,
-    pub(super) input_tokens: f64,
-    pub(super) output_tokens: f64,
-    pub(super) slo_tpot_s: Option<f64>,
-    pub(super) cap_max_num_seqs: u32,
-    pub(super) cap_kv_memory: u32,
-    pub(super) cap_slo_tpot: Option<u32>,
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Engine {
+    /// Its name.
+    pub profile: &'static str,
+    /// GPUs of a replica.
+    pub gpus_per_replica: u32,
+    /// Mean prompt.
+    pub input_tokens: f64,
+    /// Mean answer.
+    pub output_tokens: f64,
+    /// SLO on TPOT.
+    pub slo_tpot_s: Option<f64>,
+    /// The engine's setting.
+    pub cap_max_num_seqs: u32,
+    /// Mean requests that fit.
+    pub cap_kv_memory: u32,
+    /// Requests at which TPOT meets its SLO.
+    pub cap_slo_tpot: Option<u32>,
     /// Mean, with every slot busy.
-    pub(super) tpot_s: f64,
-    pub(super) ttft_unqueued_s: f64,
+    pub tpot_s: f64,
+    /// TTFT without a queue.
+    pub ttft_unqueued_s: f64,
 }
 
 /// What to change.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "action", rename_all = "snake_case")]
-pub(super) enum Advice {
+pub enum Advice {
     /// Fewer replicas would do.
-    RaiseMaxNumSeqs { max_num_seqs: u32, replicas: u32, tpot_s: f64 },
+    RaiseMaxNumSeqs {
+        /// To this.
+        max_num_seqs: u32,
+        /// Then so many would do.
+        replicas: u32,
+        /// Then a token takes so long with every slot taken.
+        tpot_s: f64,
+    },
     /// The engine takes more at once than is good.
-    LowerMaxNumSeqs { max_num_seqs: u32 },
+    LowerMaxNumSeqs {
+        /// To this.
+        max_num_seqs: u32,
+    },
 }
 
 impl Answered {
     /// From what was asked, the figures of one replica, and the library's answer.
-    pub(super) fn of_figures(
-        args: &SizeArgs,
+    pub(crate) fn of_figures(
+        spec: &SizeSpec,
         concurrency: Concurrency,
         service_time: Duration,
         wait_max: Duration,
         sizing: &Sizing,
     ) -> Self {
         Self {
-            qps: args.qps,
-            slo_ttft_s: args.slo_ttft.as_secs_f64(),
-            wait_probability: args.wait_probability,
-            dispersion: args.dispersion,
+            qps: spec.qps,
+            slo_ttft_s: spec.slo_ttft.as_secs_f64(),
+            wait_probability: spec.wait_probability,
+            dispersion: spec.dispersion,
             concurrency: concurrency.get(),
             bound_by: BoundBy::MaxNumSeqs,
             service_time_s: service_time.as_secs_f64(),
@@ -125,19 +170,20 @@ impl Answered {
             with_headroom: Staffed::of(&sizing.with_headroom),
             engine: None,
             advice: None,
+            plan: None,
         }
     }
 
-    pub(super) fn of_engine(
-        args: &SizeArgs,
+    pub(crate) fn of_engine(
+        spec: &SizeSpec,
         profile: &EngineProfile,
-        spec: &EngineSpec,
+        engine: &EngineSpec,
         sized: &EngineSizing,
     ) -> Self {
         let capacity = &sized.capacity;
         let Caps { max_num_seqs, kv, tpot_slo } = capacity.caps;
         let figures = Self::of_figures(
-            args,
+            spec,
             capacity.concurrency,
             capacity.service_time,
             sized.wait_max,
@@ -152,9 +198,9 @@ impl Answered {
             engine: Some(Engine {
                 profile: profile.name,
                 gpus_per_replica: profile.gpus,
-                input_tokens: spec.input_tokens_mean,
-                output_tokens: spec.output_tokens_mean,
-                slo_tpot_s: spec.tpot_slo.map(|slo| slo.as_secs_f64()),
+                input_tokens: engine.input_tokens_mean,
+                output_tokens: engine.output_tokens_mean,
+                slo_tpot_s: engine.tpot_slo.map(|slo| slo.as_secs_f64()),
                 cap_max_num_seqs: max_num_seqs.get(),
                 cap_kv_memory: kv.get(),
                 cap_slo_tpot: tpot_slo.map(|cap| cap.get()),
@@ -181,7 +227,7 @@ impl Staffed {
 }
 
 impl Simulated {
-    pub(super) fn of(report: &RunReport, lasts: Duration, wait_probability: f64) -> Self {
+    pub(crate) fn of(report: &RunReport, lasts: Duration, wait_probability: f64) -> Self {
         Self {
             duration_s: lasts.as_secs_f64(),
             requests: report.requests,

@@ -1,0 +1,209 @@
+//! Simulations that somebody asked for: queued, run, stopped, and kept for a while.
+//!
+//! **Invariant:** what runs, waits and is kept is bounded, and so is the time of each run: whoever
+//! asks can't keep the machine from its work.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use preheat_api::policy_file::PolicyFile;
+use preheat_api::v1::{Simulation, SimulationState};
+use preheat_scenario::{Limits, RunError, Scenario};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// A scenario's text: those of the repository have less than a fiftieth of it.
+pub(crate) const SCENARIO_BYTES_MAX: usize = 64 * 1024;
+/// What a scenario may ask for. 300,000 requests are a second or two of one core, and 7 MB; a day
+/// at two seconds a tick is 43,200 decisions.
+pub(crate) const LIMITS: Limits = Limits {
+    lasts_max: Duration::from_secs(24 * 3600),
+    requests_max: 300_000.0,
+    replicas_max: 200,
+    rate_scale_max: 20.0,
+    trace_files: false,
+};
+/// Wall time of one run, looked at whenever a request arrives in it.
+const WALL_TIME_MAX: Duration = Duration::from_secs(60);
+/// Those that wait: eight of them are a lab step of eight runs.
+const QUEUED_MAX: usize = 16;
+/// Those that have ended and can be asked for: a report with a day of minutes is 200 kB.
+const KEPT_MAX: usize = 32;
+/// At one time, beside a control loop and without one.
+const WORKERS_BESIDE: usize = 1;
+const WORKERS_ALONE: usize = 2;
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Simulations {
+    jobs: Mutex<Jobs>,
+    workers: Semaphore,
+}
+
+#[derive(Debug, Default)]
+struct Jobs {
+    next_id: u64,
+    by_id: BTreeMap<u64, Arc<Job>>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Job {
+    requests: usize,
+    arrived: AtomicUsize,
+    is_cancelled: AtomicBool,
+    state: Mutex<(SimulationState, Ending)>,
+}
+
+/// What a job came to: nothing yet, a result, or an error.
+type Ending = Option<Result<serde_json::Value, String>>;
+
+/// As many wait as may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+impl Simulations {
+    pub(crate) fn new(live: bool) -> Self {
+        let workers = if live { WORKERS_BESIDE } else { WORKERS_ALONE };
+        Self { jobs: Mutex::default(), workers: Semaphore::new(workers) }
+    }
+
+    /// Takes one on; it is run as soon as there is a worker.
+    pub(crate) fn submit(
+        self: &Arc<Self>,
+        scenario: Scenario,
+        policy: PolicyFile,
+        series: bool,
+    ) -> Result<Simulation, Full> {
+        let job = Arc::new(Job {
+            requests: scenario.trace.requests.len(),
+            arrived: AtomicUsize::new(0),
+            is_cancelled: AtomicBool::new(false),
+            state: Mutex::new((SimulationState::Queued, None)),
+        });
+        let id = lock(&self.jobs).add(&job)?;
+        let (all, running) = (Arc::clone(self), Arc::clone(&job));
+        tokio::spawn(async move {
+            let turn = all.workers.acquire().await;
+            if !running.begin() {
+                return;
+            }
+            let work = Arc::clone(&running);
+            let ran = tokio::task::spawn_blocking(move || work.run(&scenario, &policy, series));
+            let ending = ran.await.unwrap_or_else(|_panic| Err(RunEnd::Failed("it broke off".into())));
+            running.end(ending);
+            drop(turn);
+        });
+        Ok(job.told(id))
+    }
+
+    pub(crate) fn get(&self, id: u64) -> Option<Simulation> {
+        let job = lock(&self.jobs).by_id.get(&id).cloned();
+        job.map(|job| job.told(id))
+    }
+
+    /// Stops it, if it has not ended.
+    pub(crate) fn cancel(&self, id: u64) -> Option<Simulation> {
+        let job = lock(&self.jobs).by_id.get(&id).cloned()?;
+        job.is_cancelled.store(true, Ordering::Relaxed);
+        let mut state = lock(&job.state);
+        if state.0 == SimulationState::Queued {
+            state.0 = SimulationState::Cancelled;
+        }
+        drop(state);
+        Some(job.told(id))
+    }
+}
+
+impl Jobs {
+    fn add(&mut self, job: &Arc<Job>) -> Result<u64, Full> {
+        let is = |job: &Job, states: &[SimulationState]| states.contains(&lock(&job.state).0);
+        let under_way = [SimulationState::Queued, SimulationState::Running];
+        let queued = self.by_id.values().filter(|job| is(job, &under_way)).count();
+        if queued >= QUEUED_MAX {
+            return Err(Full);
+        }
+        while self.by_id.len() - queued >= KEPT_MAX {
+            let oldest = self.by_id.iter().find(|(_, job)| !is(job, &under_way));
+            let Some(id) = oldest.map(|(id, _)| *id) else { break };
+            self.by_id.remove(&id);
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        self.by_id.insert(id, Arc::clone(job));
+        Ok(id)
+    }
+}
+
+/// Why a run has no result.
+#[derive(Debug)]
+enum RunEnd {
+    Cancelled,
+    Failed(String),
+}
+
+impl Job {
+    /// Whether it is still wanted.
+    fn begin(&self) -> bool {
+        let mut state = lock(&self.state);
+        let is_wanted = state.0 == SimulationState::Queued;
+        if is_wanted {
+            state.0 = SimulationState::Running;
+        }
+        is_wanted
+    }
+
+    /// Blocks.
+    fn run(
+        &self,
+        scenario: &Scenario,
+        policy: &PolicyFile,
+        series: bool,
+    ) -> Result<serde_json::Value, RunEnd> {
+        let began = Instant::now();
+        let ran = scenario.ran(policy, series, |before| {
+            self.arrived.store(before, Ordering::Relaxed);
+            !self.is_cancelled.load(Ordering::Relaxed) && began.elapsed() < WALL_TIME_MAX
+        });
+        match ran {
+            Ok(ran) => serde_json::to_value(&ran).map_err(|error| RunEnd::Failed(error.to_string())),
+            Err(RunError::Cancelled) if self.is_cancelled.load(Ordering::Relaxed) => {
+                Err(RunEnd::Cancelled)
+            }
+            Err(RunError::Cancelled) => Err(RunEnd::Failed(format!(
+                "it took longer than {WALL_TIME_MAX:?}; run it with `preheat scenario`"
+            ))),
+            Err(error) => Err(RunEnd::Failed(error.to_string())),
+        }
+    }
+
+    fn end(&self, ending: Result<serde_json::Value, RunEnd>) {
+        *lock(&self.state) = match ending {
+            Ok(result) => (SimulationState::Done, Some(Ok(result))),
+            Err(RunEnd::Cancelled) => (SimulationState::Cancelled, None),
+            Err(RunEnd::Failed(error)) => (SimulationState::Failed, Some(Err(error))),
+        };
+    }
+
+    fn told(&self, id: u64) -> Simulation {
+        let (state, ending) = lock(&self.state).clone();
+        let arrived = self.arrived.load(Ordering::Relaxed);
+        let progress = match state {
+            SimulationState::Done => 1.0,
+            _ => arrived as f64 / self.requests.max(1) as f64,
+        };
+        let (result, error) = match ending {
+            Some(Ok(result)) => (Some(result), None),
+            Some(Err(error)) => (None, Some(error)),
+            None => (None, None),
+        };
+        Simulation { id, state, progress, error, result }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind it is replaced whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
