@@ -2,6 +2,7 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { createServer, type Server as Listener } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -141,4 +142,51 @@ export async function watched({ url, browser }: Pick<Stage, "url" | "browser">, 
     if (response.status() >= 400) troubles.push(`${response.status()}: ${response.url()}`);
   });
   return { page, troubles, close: () => context.close() };
+}
+
+/** A running pool of emulated engines whose operators may order, and the browser. */
+export async function running(controlToken: string): Promise<Pick<Stage, "url" | "browser" | "stop">> {
+  const folder = mkdtempSync(join(tmpdir(), "preheat-up-"));
+  const token = join(folder, "control.token");
+  const config = join(folder, "preheat.yaml");
+  writeFileSync(token, controlToken);
+  const first = await freePorts(5);
+  const [gateway, admin] = [first, first + 1];
+  writeFileSync(config, `
+stateDir: '${join(folder, "state")}'
+timeScale: 20
+gateway: {listen: '127.0.0.1:${gateway}'}
+admin: {listen: '127.0.0.1:${admin}', controlTokenFile: '${token}'}
+pools:
+- {name: chat, modelName: m, minReplicas: 0, maxReplicas: 3, coldStart: {p50: 20s, p90: 20s}, engine: {ports: ${first + 2}-${first + 4}, emulated: {}}}
+`);
+  const child = spawn(preheatProgram(), ["up", config], { stdio: ["ignore", "ignore", "ignore"] });
+  const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  const url = `http://127.0.0.1:${admin}/`;
+  while (!(await fetch(`${url}healthz`).then(({ ok }) => ok, () => false))) {
+    if (child.exitCode !== null) throw new Error(`preheat up ended with ${child.exitCode}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  const browser = await launch();
+  const stop = async (): Promise<void> => {
+    await browser.close();
+    child.kill();
+    await ended;
+    rmSync(folder, { recursive: true });
+  };
+  return { url, browser, stop };
+}
+
+/** The first of so many neighbouring ports that nobody has now. */
+async function freePorts(count: number): Promise<number> {
+  const listens = (port: number): Promise<Listener | null> => new Promise((resolve) => {
+    const server = createServer().once("error", () => resolve(null));
+    server.listen(port, "127.0.0.1", () => resolve(server));
+  });
+  for (;;) {
+    const first = 20_000 + Math.floor(Math.random() * 10_000);
+    const servers = await Promise.all(Array.from({ length: count }, (_, index) => listens(first + index)));
+    await Promise.all(servers.map((server) => server && new Promise((resolve) => server.close(resolve))));
+    if (servers.every((server) => server !== null)) return first;
+  }
 }

@@ -66,6 +66,8 @@ export function attention(pool: PoolSummary, nowS: number | null): Attention {
   if (nowS !== null && pool.last_tick_s !== null && nowS - pool.last_tick_s > TICK_OVERDUE_S) {
     found.push([3, `no decision for ${duration(nowS - pool.last_tick_s)}`]);
   }
+  if (pool.reason === "Paused") found.push([1, "paused by an operator"]);
+  if (pool.reason === "Pinned") found.push([1, "pinned by an operator"]);
   if (pool.reason === "SignalsMissing") found.push([2, "signals missing"]);
   if (pool.reason === "Capped") found.push([2, "capped: needs more than allowed"]);
   if (pool.reason === "QuotaTaken") found.push([2, "another pool has its GPUs"]);

@@ -58,6 +58,9 @@ pub struct LocalConfig {
     /// The file with the token that its clients must send. Without one it listens to this machine
     /// only.
     pub admin_token_file: Option<PathBuf>,
+    /// The file with the token of those who may pause pools, pin counts and announce demand. Without
+    /// one nobody may.
+    pub control_token_file: Option<PathBuf>,
     /// How long journal records are kept.
     pub journal_retention: Duration,
     /// At least one, with different names and models and disjoint ports.
@@ -153,6 +156,7 @@ impl LocalConfig {
             gateway,
             admin_listen,
             admin_token_file: wire.admin.token_file,
+            control_token_file: wire.admin.control_token_file,
             journal_retention: retention.map_or(DAY * 7, |kept| kept.value.0),
             pools: pools.into_iter().map(|(pool, _)| pool).collect(),
         })

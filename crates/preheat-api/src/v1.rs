@@ -127,10 +127,50 @@ pub struct Pool {
     pub cold_start_phases: Vec<PhaseStatus>,
     /// What is announced, has not ended, and begins within a day; by its begin.
     pub scheduled: Vec<Scheduled>,
+    /// What operators have ordered; absent where no orders are taken.
+    pub controls: Option<Controls>,
     /// Age of the oldest value of each signal, over ready replicas.
     pub signal_age_s: BTreeMap<String, f64>,
     /// First and last moment that the journal has of this pool; absent without a journal.
     pub recorded: Option<Span>,
+}
+
+/// What operators have ordered of a pool for a while, whatever the policy would do. It is read and
+/// written whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Controls {
+    /// Nothing is started, woken or given up; what drains goes on to its end.
+    #[serde(default)]
+    pub paused: bool,
+    /// A count that stands whatever is needed.
+    #[serde(default)]
+    pub pinned: Option<Pinned>,
+    /// Demand that is known to come.
+    #[serde(default)]
+    pub announced: Vec<Announced>,
+}
+
+/// So many replicas are to be ready, whatever is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pinned {
+    /// How many, within the pool's bounds.
+    pub replicas: u32,
+    /// Until when, at most seven days ahead.
+    pub until_s: f64,
+}
+
+/// At least so many replicas should be ready for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Announced {
+    /// How many, within the pool's bounds.
+    pub replicas: u32,
+    /// From when.
+    pub from_s: f64,
+    /// Until when, at most seven days ahead.
+    pub until_s: f64,
 }
 
 /// Demand that was announced: at least so many replicas should be ready.
@@ -369,6 +409,7 @@ impl Pool {
             starts_ready_in_s: pool.starts_ready_in_s.clone(),
             cold_start_phases: pool.cold_start_phases.clone(),
             scheduled: pool.scheduled.iter().map(Scheduled::of).collect(),
+            controls: None,
             signal_age_s: pool.signal_age_s.clone(),
             recorded,
         })

@@ -4,6 +4,7 @@
 //! **Invariant:** nothing here decides how many replicas there should be.
 
 pub mod clock;
+pub mod control_board;
 pub mod controller;
 pub mod dialect;
 pub mod exposition;

@@ -79,6 +79,15 @@ impl Token {
     }
 }
 
+/// What clients may show.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tokens {
+    /// To be told more than health.
+    pub(crate) read: Option<Token>,
+    /// To order, and to be told.
+    pub(crate) control: Option<Token>,
+}
+
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) IpAddr);
@@ -92,26 +101,28 @@ impl Peer {
 
 /// Lets a request through, or says why not.
 pub(crate) async fn check(
-    State(token): State<Option<Token>>,
+    State(tokens): State<Tokens>,
     Extension(peer): Extension<Peer>,
     request: Request,
     next: Next,
 ) -> Response {
-    match refusal(token.as_ref(), peer, request.uri().path(), request.headers()) {
+    match refusal(&tokens, peer, request.uri().path(), request.headers()) {
         Some(refusal) => refusal,
         None => next.run(request).await,
     }
 }
 
-fn refusal(token: Option<&Token>, peer: Peer, path: &str, headers: &HeaderMap) -> Option<Response> {
+fn refusal(tokens: &Tokens, peer: Peer, path: &str, headers: &HeaderMap) -> Option<Response> {
     // A probe learns only that somebody answers.
     if path == "/healthz" {
         return None;
     }
-    match token {
+    match &tokens.read {
         // The page holds no data, and asks for the token.
         Some(_) if page::is_of_page(path) => None,
-        Some(token) => without_token(token, headers),
+        Some(token) if shows(token, headers) => None,
+        Some(_) if tokens.control.as_ref().is_some_and(|token| shows(token, headers)) => None,
+        Some(_) => Some(without_token()),
         None if peer.is_this_machine() => other_host(headers),
         None if path == "/metrics" => None,
         None => Some(
@@ -133,18 +144,20 @@ pub(crate) async fn seal(request: Request, next: Next) -> Response {
     response
 }
 
-fn without_token(token: &Token, headers: &HeaderMap) -> Option<Response> {
+/// Whether a request shows this token.
+pub(crate) fn shows(token: &Token, headers: &HeaderMap) -> bool {
     let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let shown = shown.and_then(|value| value.strip_prefix("Bearer "));
-    if shown.is_some_and(|shown| token.is(shown)) {
-        return None;
-    }
+    shown.is_some_and(|shown| token.is(shown))
+}
+
+fn without_token() -> Response {
     let refusal = Refusal::new(StatusCode::UNAUTHORIZED, "this needs the token").with_hint(
         "send it as `Authorization: Bearer TOKEN`; it is in the file that preheat was given",
     );
     let mut response = refusal.into_response();
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    Some(response)
+    response
 }
 
 fn other_host(headers: &HeaderMap) -> Option<Response> {
@@ -201,7 +214,8 @@ mod tests {
         let other = [(HOST, HeaderValue::from_static("10.0.0.7:8081"))].into_iter().collect();
         let status = |peer: &str, path: &str, headers: &HeaderMap| {
             let peer = Peer(peer.parse().unwrap());
-            refusal(None, peer, path, headers).map_or(200, |refusal| refusal.status().as_u16())
+            refusal(&Tokens::default(), peer, path, headers)
+                .map_or(200, |refusal| refusal.status().as_u16())
         };
         for (peer, path, headers, expected) in [
             ("127.0.0.1", "/status", &own, 200),

@@ -2,7 +2,7 @@
 //! it as a file, which a test compares.
 
 use preheat_api::v1::{
-    Decision, DecisionLog, Error, Fleet, History, Pool, Simulation, SimulationRequest,
+    Controls, Decision, DecisionLog, Error, Fleet, History, Pool, Simulation, SimulationRequest,
 };
 use preheat_lab::{Answered, Lesson, SizingRequest};
 use schemars::JsonSchema;
@@ -25,8 +25,8 @@ pub fn document() -> Value {
         "info": {
             "title": "preheat",
             "version": "1",
-            "description": "What preheat's pools are doing, did, and why, and simulations beside them. Nothing \
-                here changes what is scaled. Moments are \
+            "description": "What preheat's pools are doing, did, and why, and simulations beside them. Only \
+                controls change what is scaled. Moments are \
                 seconds of model time since the world's origin, durations seconds of model time, \
                 ratios 0 to 1; what is not known is null. Fields may be added within a version.",
         },
@@ -116,18 +116,16 @@ fn paths(schemas: &mut SchemaGenerator, requests: &mut SchemaGenerator) -> Value
             ),
         ),
     });
-    if let (Some(paths), Value::Object(more)) = (paths.as_object_mut(), lab(schemas, requests, &refusal)) {
+    if let (Some(paths), Value::Object(more)) =
+        (paths.as_object_mut(), lab(schemas, requests, &refusal))
+    {
         paths.extend(more);
     }
     paths
 }
 
 /// What is asked with a body, and what it leads to.
-fn lab(
-    schemas: &mut SchemaGenerator,
-    requests: &mut SchemaGenerator,
-    refusal: &Value,
-) -> Value {
+fn lab(schemas: &mut SchemaGenerator, requests: &mut SchemaGenerator, refusal: &Value) -> Value {
     let id = json!({
         "name": "id", "in": "path", "required": true, "schema": {"type": "integer"},
     });
@@ -143,12 +141,34 @@ fn lab(
         operation["requestBody"] = request;
         operation
     };
+    let pool = json!({
+        "name": "pool", "in": "path", "required": true, "schema": {"type": "string"},
+    });
+    let ordered = body::<Controls>(schemas, "What is ordered and has not ended");
+    let orders = body::<Controls>(requests, "All that is to be ordered");
     let lesson = body::<Lesson>(schemas, "The lesson");
     let sized = body::<Answered>(schemas, "What `preheat size --json` prints");
     let sizing = body::<SizingRequest>(requests, "What is asked");
     let request = body::<SimulationRequest>(requests, "The scenario and who scales");
     json!({
         "/api/v1/lab": {"get": operation("The lab's lesson", vec![], "200", lesson)},
+        "/api/v1/pools/{pool}/controls": {
+            "get": operation(
+                "What operators have ordered of a pool for a while",
+                vec![pool.clone()],
+                "200",
+                ordered.clone(),
+            ),
+            "put": with_body(
+                operation(
+                    "Orders this and nothing else; needs the token of `admin.controlTokenFile`",
+                    vec![pool],
+                    "200",
+                    ordered,
+                ),
+                orders,
+            ),
+        },
         "/api/v1/sizing": {"post": with_body(
             operation("How many replicas a load needs, and what to configure", vec![], "200", sized),
             sizing,

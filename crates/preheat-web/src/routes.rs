@@ -9,7 +9,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use preheat_runtime::telemetry;
 
-use crate::access::{self, Token};
+use crate::access::{self, Tokens};
 use crate::api::{self, Api};
 use crate::simulations::SCENARIO_BYTES_MAX;
 use crate::source::Source;
@@ -18,7 +18,7 @@ use crate::{openapi, page};
 /// A body: a scenario with each of its characters escaped, and what comes with it.
 const BODY_BYTES_MAX: usize = 4 * SCENARIO_BYTES_MAX;
 
-pub(crate) fn router(source: Source, token: Option<Token>) -> Router {
+pub(crate) fn router(source: Source, tokens: Tokens) -> Router {
     Router::new()
         .route(
             "/healthz",
@@ -33,6 +33,7 @@ pub(crate) fn router(source: Source, token: Option<Token>) -> Router {
         .route("/api/v1/pools/{pool}/decisions", get(api::decisions))
         .route("/api/v1/pools/{pool}/decisions/{seq}", get(api::decision))
         .route("/api/v1/pools/{pool}/events", get(api::pool_events))
+        .route("/api/v1/pools/{pool}/controls", get(api::controls).put(api::set_controls))
         .route("/api/v1/lab", get(api::lesson))
         .route("/api/v1/sizing", post(api::sizing))
         .route("/api/v1/simulations", post(api::simulate))
@@ -41,8 +42,8 @@ pub(crate) fn router(source: Source, token: Option<Token>) -> Router {
         .route("/api/v1/openapi.json", get(|| async { Json(openapi::document()) }))
         .route("/", get(page::index))
         .fallback(get(page::file))
-        .with_state(Api::new(source))
-        .layer(from_fn_with_state(token, access::check))
+        .with_state(Api::new(source, tokens.control.clone()))
+        .layer(from_fn_with_state(tokens, access::check))
         .layer(from_fn(access::seal))
 }
 

@@ -14,7 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::access::{Peer, Token};
+use crate::access::{Peer, Token, Tokens};
 use crate::routes;
 use crate::source::Source;
 
@@ -33,7 +33,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Admin {
     listener: TcpListener,
-    token: Option<Token>,
+    tokens: Tokens,
 }
 
 impl Admin {
@@ -43,7 +43,15 @@ impl Admin {
     /// # Errors
     /// When the address can't be had.
     pub async fn bind(address: SocketAddr, token: Option<Token>) -> std::io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, token })
+        let tokens = Tokens { read: token, control: None };
+        Ok(Self { listener: TcpListener::bind(address).await?, tokens })
+    }
+
+    /// The same, with a token whose holders may order too.
+    #[must_use]
+    pub fn with_control_token(mut self, token: Option<Token>) -> Self {
+        self.tokens.control = token;
+        self
     }
 
     /// Where it listens; of interest when port 0 was asked for.
@@ -56,7 +64,7 @@ impl Admin {
 
     /// Answers until `shutdown` is done. Connections under way are cut then.
     pub async fn serve(self, source: Source, shutdown: impl Future<Output = ()>) {
-        let router = routes::router(source, self.token);
+        let router = routes::router(source, self.tokens);
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = tokio::task::JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);

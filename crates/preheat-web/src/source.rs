@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use preheat_api::status::{ClockStatus, Status};
+use preheat_runtime::control_board::ControlBoard;
 use preheat_runtime::journal::{JournalError, JournalReader, latest_moment, latest_status};
 
 /// Says how things are, when asked. May read a file, but waits for nobody.
@@ -16,6 +17,8 @@ pub struct Source {
     pub status: StatusSource,
     /// What has been.
     pub journal: Option<PathBuf>,
+    /// What operators have ordered; absent where no orders are taken.
+    pub controls: Option<Arc<ControlBoard>>,
     /// Whether the status is of a process that runs.
     pub live: bool,
 }

@@ -1,5 +1,5 @@
 /** Asks the HTTP API. The token, where one is needed, is kept for as long as the tab is open. */
-import type { Answered, Decision, DecisionLog, Fleet, History, Lesson, Pool, Simulation, SimulationRequest, SizingRequest } from "./types";
+import type { Answered, Controls, Decision, DecisionLog, Fleet, History, Lesson, Pool, Simulation, SimulationRequest, SizingRequest } from "./types";
 
 export class ApiError extends Error {
   readonly status: number;
@@ -33,6 +33,18 @@ export async function refusal(response: Response): Promise<ApiError> {
   return new ApiError(response.status, field("error") ?? `answered with ${response.status}`, field("hint"));
 }
 
+const CONTROL_TOKEN_KEY = "preheat-control-token";
+
+/** The token of those who may order, beside the one for reading. */
+export function keepControlToken(token: string): void {
+  sessionStorage.setItem(CONTROL_TOKEN_KEY, token.trim());
+}
+
+function orderHeaders(): Record<string, string> {
+  const token = sessionStorage.getItem(CONTROL_TOKEN_KEY);
+  return token ? { authorization: `Bearer ${token}` } : headers();
+}
+
 const get = <T>(path: string, signal?: AbortSignal): Promise<T> => ask("GET", path, undefined, signal);
 
 async function ask<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
@@ -41,7 +53,7 @@ async function ask<T>(method: string, path: string, body?: unknown, signal?: Abo
   try {
     response = await fetch(path, {
       method,
-      headers: { ...headers(), ...json },
+      headers: { ...(method === "PUT" ? orderHeaders() : headers()), ...json },
       body: body === undefined ? null : JSON.stringify(body),
       cache: "no-store",
       signal: signal ?? null,
@@ -65,6 +77,7 @@ export const api = {
     get(`${poolPath(pool)}/decisions?limit=50&all=${all}${before === null ? "" : `&before=${before}`}`, signal),
   decision: (pool: string, seq: number, signal?: AbortSignal): Promise<Decision> =>
     get(`${poolPath(pool)}/decisions/${seq}`, signal),
+  setControls: (pool: string, controls: Controls): Promise<Controls> => ask("PUT", `${poolPath(pool)}/controls`, controls),
   lesson: (signal?: AbortSignal): Promise<Lesson> => get("api/v1/lab", signal),
   sizing: (request: Partial<SizingRequest>, signal?: AbortSignal): Promise<Answered> => ask("POST", "api/v1/sizing", request, signal),
   simulate: (request: SimulationRequest, signal?: AbortSignal): Promise<Simulation> => ask("POST", "api/v1/simulations", request, signal),

@@ -15,6 +15,16 @@ export type Advice = {
   max_num_seqs: number;
 };
 
+/** At least so many replicas should be ready for a while. */
+export type Announced = {
+  /** From when. */
+  from_s: number;
+  /** How many, within the pool's bounds. */
+  replicas: number;
+  /** Until when, at most seven days ahead. */
+  until_s: number;
+};
+
 /** How a question's answer is found. */
 export type Answer = {
   by: "figure";
@@ -87,6 +97,16 @@ export type Change = {
   key: string;
   /** What stands after it. */
   value: string;
+};
+
+/** What operators have ordered of a pool for a while, whatever the policy would do. It is read and written whole. */
+export type Controls = {
+  /** Demand that is known to come. */
+  announced: Announced[];
+  /** Nothing is started, woken or given up; what drains goes on to its end. */
+  paused: boolean;
+  /** A count that stands whatever is needed. */
+  pinned: Pinned | null;
 };
 
 /** One decision with everything that led to it. */
@@ -379,6 +399,14 @@ export type PhaseStatus = {
   unfinished: number;
 };
 
+/** So many replicas are to be ready, whatever is needed. */
+export type Pinned = {
+  /** How many, within the pool's bounds. */
+  replicas: number;
+  /** Until when, at most seven days ahead. */
+  until_s: number;
+};
+
 /** What to configure. */
 export type Plan = {
   /** Time from an order to a ready replica. */
@@ -407,6 +435,8 @@ export type Pool = {
   clock: ModelClock;
   /** How long each phase of a start takes, in the order in which they are passed through. */
   cold_start_phases: PhaseStatus[];
+  /** What operators have ordered; absent where no orders are taken. */
+  controls: Controls | null;
   /** Whether this is a running preheat. */
   live: boolean;
   /** First and last moment that the journal has of this pool; absent without a journal. */

@@ -8,6 +8,7 @@ import { duration, moment, number, percent, reason } from "../format";
 import { type Range, RANGES, type Route } from "../route";
 import { useHistory, useNow, usePool } from "../state/hooks";
 import { ColdStart } from "./ColdStart";
+import { ControlsPanel } from "./Controls";
 import { Decisions } from "./Decisions";
 import { ConnectionState, Figure, LevelSign, Problem, ReplicaBoxes } from "./parts";
 import { Replicas } from "./Replicas";
@@ -45,6 +46,7 @@ export function PoolView({ route, attempt, go, onToken }: Props) {
         {connection?.state === "lost" && <Problem error={connection.error} onToken={onToken} />}
         {pool && <State summary={pool.summary} now={live && connection?.state === "open" ? now : null} />}
         {pool && <Announced pool={pool} />}
+        {pool && <ControlsPanel pool={pool} />}
         {pool && <Figures pool={pool} />}
         <Ranges range={route.range} from={from} until={until} show={show} />
         {pool && <Charts pool={pool} range={route.range} from={from} until={until} now={now} show={show} />}

@@ -65,7 +65,7 @@ export function Problem({ error, onToken }: { error: ApiError; onToken?: (token:
   return (
     <div class="problem" role="alert">
       <p><b>{error.message}</b>{error.hint && <> {error.hint}</>}</p>
-      {error.status === 401 && onToken && (
+      {(error.status === 401 || error.status === 403) && onToken && (
         <form
           onSubmit={(event) => {
             event.preventDefault();

@@ -47,6 +47,7 @@ pub(super) struct HoldWire {
 pub(super) struct AdminWire {
     pub(super) listen: Set<String>,
     pub(super) token_file: Option<PathBuf>,
+    pub(super) control_token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** whatever reads a file runs where blocking is allowed, and only so many at a time.
 
+mod controls;
 mod decisions;
 mod events;
 mod lab;
@@ -20,11 +21,13 @@ use preheat_runtime::journal::{JournalError, JournalReader};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
+pub(crate) use self::controls::{controls, set_controls};
 pub(crate) use self::decisions::{decision, decisions};
 pub(crate) use self::events::{fleet_events, pool_events};
 pub(crate) use self::lab::{cancel, lesson, simulate, simulation, sizing};
 pub(crate) use self::pools::{fleet, history, pool};
 pub(crate) use self::refusal::Refusal;
+use crate::access::Token;
 use crate::history::Minutes;
 use crate::simulations::Simulations;
 use crate::source::Source;
@@ -40,6 +43,7 @@ pub(crate) const STREAMS_MAX: usize = 32;
 #[derive(Clone)]
 pub(crate) struct Api {
     source: Source,
+    control_token: Option<Token>,
     minutes: Arc<Minutes>,
     reads: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -47,10 +51,11 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    pub(crate) fn new(source: Source) -> Self {
+    pub(crate) fn new(source: Source, control_token: Option<Token>) -> Self {
         Self {
             simulations: Arc::new(Simulations::new(source.live)),
             source,
+            control_token,
             minutes: Arc::default(),
             reads: Arc::new(Semaphore::new(READS_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),

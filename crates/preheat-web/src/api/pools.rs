@@ -66,7 +66,10 @@ impl Api {
     pub(super) fn pool(&self, name: &str) -> Result<Pool, Refusal> {
         let status = (self.source.status)();
         let pool = Pool::of(&status, name, self.source.live, self.recorded(name));
-        pool.ok_or_else(|| no_such_pool(name, &names(&status)))
+        let mut pool = pool.ok_or_else(|| no_such_pool(name, &names(&status)))?;
+        let board = self.source.controls.as_deref();
+        pool.controls = board.and_then(|board| board.get(name, status.clock.now).ok());
+        Ok(pool)
     }
 
     /// `None` as well while the journal can't be read: then its own requests say why.

@@ -16,7 +16,7 @@ const TOKEN: &str = "0123456789abcdef";
 fn source() -> Source {
     let gateway = Some(GatewayTotals { unroutable: 7, ..GatewayTotals::default() });
     let status = Status { version: "1.2.3".to_owned(), gateway, ..Status::default() };
-    Source { status: Arc::new(move || status.clone()), journal: None, live: true }
+    Source { status: Arc::new(move || status.clone()), journal: None, controls: None, live: true }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod access;
 mod answers;
+mod controls;
 mod events;
 mod lab;
 mod world;

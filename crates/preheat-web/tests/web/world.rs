@@ -10,6 +10,7 @@ use preheat_core::{
     Action, Concurrency, Controls, GatewayObservation, Instant, LatencyWindow, Memory, Observation,
     PolicySpec, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Sample,
 };
+use preheat_runtime::control_board::{ControlBoard, PoolBounds};
 use preheat_runtime::controller::Controller;
 use preheat_runtime::journal::{Journal, JournalOptions};
 use preheat_runtime::routing::PoolId;
@@ -119,10 +120,14 @@ impl World {
             pools: vec![self.controller.status()],
             ..Status::default()
         };
+        let bounds = PoolBounds { replicas_min: ReplicaCount(1), replicas_max: ReplicaCount(6) };
+        let file = self.folder.path().join("controls.json");
+        let board = ControlBoard::open(file, [("chat".to_owned(), bounds)]);
         Server::of(
             Source {
                 status: Arc::new(move || status.clone()),
                 journal: Some(self.path()),
+                controls: Some(Arc::new(board)),
                 live: true,
             },
             token,
@@ -197,8 +202,18 @@ impl Drop for Server {
 
 impl Server {
     pub(crate) async fn of(source: Source, token: Option<&str>) -> Self {
-        let token = token.map(|token| Token::parse(token).unwrap());
-        let admin = Admin::bind(SocketAddr::from(([127, 0, 0, 1], 0)), token).await.unwrap();
+        Self::with_control_token(source, token, None).await
+    }
+
+    pub(crate) async fn with_control_token(
+        source: Source,
+        token: Option<&str>,
+        control: Option<&str>,
+    ) -> Self {
+        let parsed = |token: Option<&str>| token.map(|token| Token::parse(token).unwrap());
+        let admin =
+            Admin::bind(SocketAddr::from(([127, 0, 0, 1], 0)), parsed(token)).await.unwrap();
+        let admin = admin.with_control_token(parsed(control));
         let address = admin.local_addr().unwrap();
         Self { address, task: tokio::spawn(admin.serve(source, std::future::pending())) }
     }

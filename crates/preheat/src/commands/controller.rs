@@ -65,7 +65,7 @@ async fn control(args: ControllerArgs) -> anyhow::Result<Answer> {
     let controller = controller.map_err(failed)?;
     let (stopping, stopped) = watch::channel(false);
     let status = status_source(controller.statuses(), clock, journal.clone());
-    let source = Source { status, journal: Some(journal_file), live: true };
+    let source = Source { status, journal: Some(journal_file), controls: None, live: true };
     let admin_task = tokio::spawn(admin.serve(source, up::until(stopped.clone())));
     let controller_task = tokio::spawn(controller.run(stopped));
     tracing::info!(admin = %args.admin, "watching the cluster");

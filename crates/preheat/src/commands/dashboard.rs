@@ -19,7 +19,7 @@ pub(crate) fn run(args: &DashboardArgs) -> anyhow::Result<Answer> {
         hinted_if(error, hint)
     })?;
     let status = status_source(journal.clone(), first);
-    let source = Source { status, journal: Some(journal), live: false };
+    let source = Source { status, journal: Some(journal), controls: None, live: false };
     serve(args.listen, args.token_file.as_deref(), "", source)
 }
 

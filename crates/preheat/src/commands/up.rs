@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use preheat_api::config::{Launch, LocalConfig};
-use preheat_core::{Claim, Memory};
+use preheat_core::{Claim, Memory, PolicySpec};
 use preheat_gateway::{Gateway, GatewayConfig};
 use preheat_local::{LocalWorld, ShutdownMode, StateDir, WorldOptions};
 use preheat_runtime::clock::{Clock, TimeScale};
+use preheat_runtime::control_board::{ControlBoard, PoolBounds};
 use preheat_runtime::controller::Controller;
 use preheat_runtime::journal::{Journal, JournalOptions, JournalReader, restore};
 use preheat_runtime::quota_board::QuotaBoard;
@@ -25,11 +26,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use self::pool_loop::PoolLoop;
+use self::pool_loop::{PoolLoop, Shared};
 use self::status_source::StatusParts;
 use super::why::JOURNAL_FILE;
 use crate::cli::UpArgs;
 use crate::failure::{Answer, hinted};
+
+/// What operators have ordered, in the state directory.
+const CONTROLS_FILE: &str = "controls.json";
 
 pub(crate) fn run(args: &UpArgs) -> anyhow::Result<Answer> {
     let config = super::read_config(&args.config)?;
@@ -102,9 +106,11 @@ async fn up(config: LocalConfig, stop: impl Future<Output = ()>) -> anyhow::Resu
     })?;
     let gateway_listener = bind("gateway.listen", config.gateway.listen).await?;
     let token = super::read_token(config.admin_token_file.as_deref())?;
+    let control_token = super::read_token(config.control_token_file.as_deref())?;
     let admin = Admin::bind(config.admin_listen, token)
         .await
-        .map_err(|error| cannot_bind("admin.listen", config.admin_listen, &error))?;
+        .map_err(|error| cannot_bind("admin.listen", config.admin_listen, &error))?
+        .with_control_token(control_token);
     let clock = state.clock(TimeScale::try_from(config.time_scale)?);
     let journal_file = state.root().join(JOURNAL_FILE);
     let controllers = controllers(&config, &journal_file);
@@ -119,19 +125,21 @@ async fn up(config: LocalConfig, stop: impl Future<Output = ()>) -> anyhow::Resu
     let world = Arc::new(world);
 
     let quota = quota_board(&config).map(Arc::new);
+    let controls = control_board(&config, journal_file.with_file_name(CONTROLS_FILE)).map(Arc::new);
     let (stopping, stopped) = watch::channel(false);
     let loops: Vec<PoolLoop> = controllers
         .into_iter()
         .zip(&config.pools)
         .filter_map(|(controller, pool)| {
             let schedules = pool.schedules.clone();
-            PoolLoop::new(controller, schedules, &journal, &world, quota.as_ref(), &clock)
+            let shared = Shared { quota: quota.clone(), controls: controls.clone() };
+            PoolLoop::new(controller, schedules, &journal, &world, shared, &clock)
         })
         .collect();
     let gateway = Gateway::new(gateway_config(&config, &clock), clock.clone(), routes);
     let stats = gateway.stats();
     let status = StatusParts::new(&config, &clock, &journal, &world, &loops, stats).source();
-    let source = Source { status, journal: Some(journal_file), live: true };
+    let source = Source { status, journal: Some(journal_file), controls, live: true };
     let admin_task = tokio::spawn(admin.serve(source, until(stopped.clone())));
     let gateway_task =
         tokio::spawn(serve_gateway(gateway, gateway_listener, until(stopped.clone())));
@@ -209,6 +217,16 @@ fn quota_board(config: &LocalConfig) -> Option<QuotaBoard> {
         (PoolId(pool.name.clone()), claim)
     });
     QuotaBoard::new(config.gpu_slots?, claims)
+}
+
+/// What operators may order, where they may.
+fn control_board(config: &LocalConfig, file: std::path::PathBuf) -> Option<ControlBoard> {
+    config.control_token_file.as_ref()?;
+    let pools = config.pools.iter().map(|pool| {
+        let PolicySpec { replicas_min, replicas_max, .. } = *pool.policy.spec();
+        (pool.name.clone(), PoolBounds { replicas_min, replicas_max })
+    });
+    Some(ControlBoard::open(file, pools))
 }
 
 /// A controller for each pool, in their order, with the memory that the last process ended with.

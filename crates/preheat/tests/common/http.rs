@@ -32,6 +32,20 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Result<Answer, Failu
     whole(send(address, Method::GET, path, String::new()).await?).await
 }
 
+/// Puts JSON, with a token.
+pub(crate) async fn put(
+    address: SocketAddr,
+    path: &str,
+    token: &str,
+    body: &str,
+) -> Result<Answer, Failure> {
+    let request = Request::put(format!("http://{address}{path}"))
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .body(Full::from(body.to_owned()))?;
+    whole(client().request(request).await?).await
+}
+
 /// A completion, not streamed.
 pub(crate) async fn complete(
     address: SocketAddr,
@@ -118,14 +132,16 @@ async fn send(
     path: &str,
     body: String,
 ) -> Result<Response<Incoming>, Failure> {
-    let client: Client<HttpConnector, Full<Bytes>> =
-        Client::builder(TokioExecutor::new()).build_http();
     let request = Request::builder()
         .method(method)
         .uri(format!("http://{address}{path}"))
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::from(body))?;
-    Ok(client.request(request).await?)
+    Ok(client().request(request).await?)
+}
+
+fn client() -> Client<HttpConnector, Full<Bytes>> {
+    Client::builder(TokioExecutor::new()).build_http()
 }
 
 async fn whole(response: Response<Incoming>) -> Result<Answer, Failure> {

@@ -11,6 +11,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod controls;
 mod killed;
 mod scaling;
 mod scheduled;

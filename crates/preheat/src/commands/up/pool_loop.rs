@@ -7,6 +7,7 @@ use preheat_api::words;
 use preheat_core::{Action, Controls, Explanation, Observation, Plan};
 use preheat_local::LocalWorld;
 use preheat_runtime::clock::Clock;
+use preheat_runtime::control_board::ControlBoard;
 use preheat_runtime::controller::Controller;
 use preheat_runtime::journal::Journal;
 use preheat_runtime::quota_board::QuotaBoard;
@@ -25,6 +26,14 @@ impl SharedController {
     }
 }
 
+/// What pools have in common.
+pub(super) struct Shared {
+    /// Where GPUs are shared with other pools; `None` where there are none to share.
+    pub(super) quota: Option<Arc<QuotaBoard>>,
+    /// What operators have ordered; `None` where they may not.
+    pub(super) controls: Option<Arc<ControlBoard>>,
+}
+
 /// Everything that one pool's loop works with.
 pub(super) struct PoolLoop {
     pool: PoolId,
@@ -32,8 +41,7 @@ pub(super) struct PoolLoop {
     world: Arc<LocalWorld>,
     meter: Arc<PoolMeter>,
     schedules: Schedules,
-    /// Where GPUs are shared with other pools; `None` where there are none to share.
-    quota: Option<Arc<QuotaBoard>>,
+    shared: Shared,
     clock: Clock,
 }
 
@@ -44,16 +52,15 @@ impl PoolLoop {
         schedules: Schedules,
         journal: &Journal,
         world: &Arc<LocalWorld>,
-        quota: Option<&Arc<QuotaBoard>>,
+        shared: Shared,
         clock: &Clock,
     ) -> Option<Self> {
         let pool = controller.pool().clone();
         let meter = world.meter(&pool)?;
         let controller = controller.with_journal(journal.clone());
         let controller = SharedController(Arc::new(Mutex::new(controller)));
-        let (world, quota) = (Arc::clone(world), quota.map(Arc::clone));
-        let clock = clock.clone();
-        Some(Self { pool, controller, world, meter, schedules, quota, clock })
+        let (world, clock) = (Arc::clone(world), clock.clone());
+        Some(Self { pool, controller, world, meter, schedules, shared, clock })
     }
 
     pub(super) fn controller(&self) -> SharedController {
@@ -76,6 +83,12 @@ impl PoolLoop {
     async fn tick(&self) -> Option<preheat_core::Instant> {
         let seen = self.world.observe(&self.pool).await.ok()?;
         let now = self.clock.now();
+        let (controls, announced) = match &self.shared.controls {
+            Some(board) => board.at(&self.pool.0, now),
+            None => (Controls::default(), Vec::new()),
+        };
+        let mut scheduled = self.schedules.demand(now);
+        scheduled.extend(announced);
         let plan = {
             let mut controller = self.controller.lock();
             let observation = Observation {
@@ -85,10 +98,10 @@ impl PoolLoop {
                 gateway: Some(self.meter.take(now)),
                 replicas_placeable: seen.replicas_placeable,
                 replicas_allowed: None,
-                scheduled: self.schedules.demand(now),
-                controls: Controls::default(),
+                scheduled,
+                controls,
             };
-            let ticked = match &self.quota {
+            let ticked = match &self.shared.quota {
                 Some(board) => board.tick(&mut controller, observation),
                 None => controller.tick(observation),
             };
