@@ -116,18 +116,16 @@ fn paths(schemas: &mut SchemaGenerator, requests: &mut SchemaGenerator) -> Value
             ),
         ),
     });
-    if let (Some(paths), Value::Object(more)) = (paths.as_object_mut(), lab(schemas, requests, &refusal)) {
+    if let (Some(paths), Value::Object(more)) =
+        (paths.as_object_mut(), lab(schemas, requests, &refusal))
+    {
         paths.extend(more);
     }
     paths
 }
 
 /// What is asked with a body, and what it leads to.
-fn lab(
-    schemas: &mut SchemaGenerator,
-    requests: &mut SchemaGenerator,
-    refusal: &Value,
-) -> Value {
+fn lab(schemas: &mut SchemaGenerator, requests: &mut SchemaGenerator, refusal: &Value) -> Value {
     let id = json!({
         "name": "id", "in": "path", "required": true, "schema": {"type": "integer"},
     });

@@ -15,8 +15,7 @@ pub(crate) fn run(args: &LabArgs) -> anyhow::Result<Answer> {
         return print(file);
     }
     let status = Status { version: env!("CARGO_PKG_VERSION").to_owned(), ..Status::default() };
-    let source =
-        Source { status: Arc::new(move || status.clone()), journal: None, live: false };
+    let source = Source { status: Arc::new(move || status.clone()), journal: None, live: false };
     super::dashboard::serve(args.listen, args.token_file.as_deref(), "#/lab", source)
 }
 
