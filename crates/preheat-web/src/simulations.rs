@@ -205,10 +205,8 @@ impl Job {
     fn told(&self, id: u64) -> Simulation {
         let (state, ending) = lock(&self.state).clone();
         let arrived = self.arrived.load(Ordering::Relaxed);
-        let progress = match state {
-            SimulationState::Done => 1.0,
-            _ => arrived as f64 / self.requests.max(1) as f64,
-        };
+        let is_done = state == SimulationState::Done;
+        let progress = if is_done { 1.0 } else { arrived as f64 / self.requests.max(1) as f64 };
         let (result, error) = match ending {
             Some(Ok(result)) => (Some(result), None),
             Some(Err(error)) => (None, Some(error)),
