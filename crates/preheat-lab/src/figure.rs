@@ -89,9 +89,9 @@ pub fn answer(
             figure(kind, ran, event_minute).map(Ok)
         }
         Answer::Cheapest { attainment_percent_min } => {
-            let keep = runs.iter().filter(|(_, ran)| {
-                100.0 * ran.report.attainment >= attainment_percent_min
-            });
+            let keep = runs
+                .iter()
+                .filter(|(_, ran)| 100.0 * ran.report.attainment >= attainment_percent_min);
             let cost = |(_, ran): &&(&str, Ran)| ran.report.gpu_hours;
             let least = keep.min_by(|a, b| cost(a).total_cmp(&cost(b)))?;
             Some(Err(least.0))

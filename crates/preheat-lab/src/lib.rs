@@ -17,11 +17,12 @@ mod size;
 
 pub use figure::{Answer, FigureKind, answer, figure, first_ready_minute, missed};
 pub use lesson::{
-    Card, Change, Experiment, Kitchen, Knob, KnobOption, Lesson, LESSON, Link, Question, QuestionKind,
-    Run, Setting, Step, TeachBack, Term, changed,
+    Card, Change, Experiment, Kitchen, Knob, KnobOption, LESSON, Lesson, Link, Question,
+    QuestionKind, Run, Setting, Step, TeachBack, Term, changed,
 };
 pub use print::print;
 pub use run::ExperimentError;
 pub use size::{
-    Answered, Plan, PlanSpec, SizeError, SizeSpec, SizingRequest, Simulated, Staffed, answered, text,
+    Answered, Plan, PlanSpec, Simulated, SizeError, SizeSpec, SizingRequest, Staffed, answered,
+    text,
 };

@@ -30,7 +30,9 @@ fn the_right_signal() {
     // Up, and hardly back: all there are at the peak, and most of them in the quiet at the end.
     let gpu = &of(&runs, "gpu").report;
     assert!(gpu.replicas_peak == 16 && gpu.series.last().unwrap().ready >= 12);
-    assert!(gpu.attainment > 0.99 && gpu.gpu_hours > 2.0 * of(&runs, "concurrency").report.gpu_hours);
+    assert!(
+        gpu.attainment > 0.99 && gpu.gpu_hours > 2.0 * of(&runs, "concurrency").report.gpu_hours
+    );
     // Late, and then far too many.
     let waiting = &of(&runs, "waiting").report;
     assert!(waiting.attainment < 0.9 && waiting.replicas_peak == 16);

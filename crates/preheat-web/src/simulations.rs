@@ -35,11 +35,19 @@ const KEPT_MAX: usize = 32;
 const WORKERS_BESIDE: usize = 1;
 const WORKERS_ALONE: usize = 2;
 
-/// All of them.
+/// All of them. They end with it: a program that ends waits for what runs.
 #[derive(Debug)]
 pub(crate) struct Simulations {
     jobs: Mutex<Jobs>,
-    workers: Semaphore,
+    workers: Arc<Semaphore>,
+}
+
+impl Drop for Simulations {
+    fn drop(&mut self) {
+        for job in lock(&self.jobs).by_id.values() {
+            job.cancel();
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -67,12 +75,12 @@ pub(crate) struct Full;
 impl Simulations {
     pub(crate) fn new(live: bool) -> Self {
         let workers = if live { WORKERS_BESIDE } else { WORKERS_ALONE };
-        Self { jobs: Mutex::default(), workers: Semaphore::new(workers) }
+        Self { jobs: Mutex::default(), workers: Arc::new(Semaphore::new(workers)) }
     }
 
     /// Takes one on; it is run as soon as there is a worker.
     pub(crate) fn submit(
-        self: &Arc<Self>,
+        &self,
         scenario: Scenario,
         policy: PolicyFile,
         series: bool,
@@ -84,15 +92,16 @@ impl Simulations {
             state: Mutex::new((SimulationState::Queued, None)),
         });
         let id = lock(&self.jobs).add(&job)?;
-        let (all, running) = (Arc::clone(self), Arc::clone(&job));
+        let (workers, running) = (Arc::clone(&self.workers), Arc::clone(&job));
         tokio::spawn(async move {
-            let turn = all.workers.acquire().await;
+            let turn = workers.acquire().await;
             if !running.begin() {
                 return;
             }
             let work = Arc::clone(&running);
             let ran = tokio::task::spawn_blocking(move || work.run(&scenario, &policy, series));
-            let ending = ran.await.unwrap_or_else(|_panic| Err(RunEnd::Failed("it broke off".into())));
+            let ending =
+                ran.await.unwrap_or_else(|_panic| Err(RunEnd::Failed("it broke off".into())));
             running.end(ending);
             drop(turn);
         });
@@ -107,12 +116,7 @@ impl Simulations {
     /// Stops it, if it has not ended.
     pub(crate) fn cancel(&self, id: u64) -> Option<Simulation> {
         let job = lock(&self.jobs).by_id.get(&id).cloned()?;
-        job.is_cancelled.store(true, Ordering::Relaxed);
-        let mut state = lock(&job.state);
-        if state.0 == SimulationState::Queued {
-            state.0 = SimulationState::Cancelled;
-        }
-        drop(state);
+        job.cancel();
         Some(job.told(id))
     }
 }
@@ -145,6 +149,15 @@ enum RunEnd {
 }
 
 impl Job {
+    /// One that runs ends at its next request.
+    fn cancel(&self) {
+        self.is_cancelled.store(true, Ordering::Relaxed);
+        let mut state = lock(&self.state);
+        if state.0 == SimulationState::Queued {
+            state.0 = SimulationState::Cancelled;
+        }
+    }
+
     /// Whether it is still wanted.
     fn begin(&self) -> bool {
         let mut state = lock(&self.state);
@@ -168,7 +181,9 @@ impl Job {
             !self.is_cancelled.load(Ordering::Relaxed) && began.elapsed() < WALL_TIME_MAX
         });
         match ran {
-            Ok(ran) => serde_json::to_value(&ran).map_err(|error| RunEnd::Failed(error.to_string())),
+            Ok(ran) => {
+                serde_json::to_value(&ran).map_err(|error| RunEnd::Failed(error.to_string()))
+            }
             Err(RunError::Cancelled) if self.is_cancelled.load(Ordering::Relaxed) => {
                 Err(RunEnd::Cancelled)
             }
@@ -190,10 +205,8 @@ impl Job {
     fn told(&self, id: u64) -> Simulation {
         let (state, ending) = lock(&self.state).clone();
         let arrived = self.arrived.load(Ordering::Relaxed);
-        let progress = match state {
-            SimulationState::Done => 1.0,
-            _ => arrived as f64 / self.requests.max(1) as f64,
-        };
+        let is_done = state == SimulationState::Done;
+        let progress = if is_done { 1.0 } else { arrived as f64 / self.requests.max(1) as f64 };
         let (result, error) = match ending {
             Some(Ok(result)) => (Some(result), None),
             Some(Err(error)) => (None, Some(error)),

@@ -79,8 +79,19 @@ fn a_plan_s_files_are_accepted() {
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let size = |kind: &str| {
         let arguments = [
-            "size", "--qps", "40", "--quiet-qps", "4", "--growth", "1", "--latency", "8s",
-            "--max-num-seqs", "64", "--as", kind,
+            "size",
+            "--qps",
+            "40",
+            "--quiet-qps",
+            "4",
+            "--growth",
+            "1",
+            "--latency",
+            "8s",
+            "--max-num-seqs",
+            "64",
+            "--as",
+            kind,
         ];
         preheat(folder.path(), &arguments)
     };

@@ -15,7 +15,10 @@ fn code() -> String {
     let cells = notebook["cells"].as_array().expect("it has cells");
     let code = cells.iter().filter(|cell| cell["cell_type"] == "code");
     let lines = code.flat_map(|cell| {
-        assert!(cell["outputs"] == Value::Array(Vec::new()), "the notebook is kept without outputs");
+        assert!(
+            cell["outputs"] == Value::Array(Vec::new()),
+            "the notebook is kept without outputs"
+        );
         let source = cell["source"].as_array().expect("a cell has lines").clone();
         source.into_iter().chain([Value::from("\n")])
     });
@@ -28,7 +31,9 @@ fn every_cell_runs() {
     let has = Command::new(&python).args(["-c", "import matplotlib"]).output();
     let code = code();
     if !has.is_ok_and(|output| output.status.success()) {
-        eprintln!("note: there is no {python} with matplotlib (PYTHON names one), so docs/notebook was not run");
+        eprintln!(
+            "note: there is no {python} with matplotlib (PYTHON names one), so docs/notebook was not run"
+        );
         return;
     }
     let folder = tempfile::tempdir().expect("there is room for a folder");

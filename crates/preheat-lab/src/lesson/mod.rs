@@ -224,11 +224,8 @@ pub fn changed(text: &str, changes: &[Change]) -> String {
             let replace = line.starts_with(&begins);
             found = found || replace;
             // Writing to a string can't fail.
-            let _ = if replace {
-                writeln!(with, "{begins} {value}")
-            } else {
-                writeln!(with, "{line}")
-            };
+            let _ =
+                if replace { writeln!(with, "{begins} {value}") } else { writeln!(with, "{line}") };
         }
         if !found {
             let _ = writeln!(with, "{begins} {value}");

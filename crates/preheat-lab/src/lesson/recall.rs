@@ -57,21 +57,39 @@ pub(super) const TEACH_BACK: TeachBack = TeachBack {
 pub(super) const GLOSSARY: &[Term] = &[
     term("replica", "One copy of the model that answers requests: an engine on one or more GPUs."),
     term("pool", "All replicas of one model; what is scaled."),
-    term("slot", "A place in a replica's batch. It has max-num-seqs of them, or fewer where memory or speed binds first."),
-    term("batch", "The requests that a replica works on at once; each step makes one token for each of them."),
+    term(
+        "slot",
+        "A place in a replica's batch. It has max-num-seqs of them, or fewer where memory or speed binds first.",
+    ),
+    term(
+        "batch",
+        "The requests that a replica works on at once; each step makes one token for each of them.",
+    ),
     term("in flight", "Requests inside replicas: running and waiting."),
     term("arrival rate", "Requests that come per second, those that are refused included."),
-    term("offered load", "Arrival rate × time in a slot: slots in use if nobody waited. In erlangs."),
-    term("TTFT", "Time to first token: from arrival to the first piece of the answer, waiting included."),
+    term(
+        "offered load",
+        "Arrival rate × time in a slot: slots in use if nobody waited. In erlangs.",
+    ),
+    term(
+        "TTFT",
+        "Time to first token: from arrival to the first piece of the answer, waiting included.",
+    ),
     term("TPOT", "Time per output token after the first."),
     term("SLO", "What is promised: TTFT within 2 s for 99 % of the requests, for one."),
-    term("attainment", "Share of all requests that were answered within the SLO. Those that failed missed it."),
+    term(
+        "attainment",
+        "Share of all requests that were answered within the SLO. Those that failed missed it.",
+    ),
     term("cold start", "From the order of a replica to its first answer."),
     term("lead time", "How far ahead one has to decide: noticing, deciding, and a cold start."),
     term("warm pool", "Replicas that are ready though the load does not need them yet."),
     term("standby", "A replica that sleeps: its weights are at hand, and it wakes in seconds."),
     term("drain", "Letting a replica finish what it has before it goes."),
-    term("KV memory", "GPU memory for what each request has read and written so far. Long requests need much."),
+    term(
+        "KV memory",
+        "GPU memory for what each request has read and written so far. Long requests need much.",
+    ),
     term("thrashing", "Growing and shrinking in turn, and paying a start each time."),
 ];
 
@@ -79,12 +97,24 @@ pub(super) const KITCHEN: Kitchen = Kitchen {
     lead: "A restaurant with kitchens that take half an hour to heat up.",
     pairs: &[
         term("a guest at the door", "a request that arrives"),
-        term("the waitlist", "requests waiting: empty until every stove is taken, and then it is too late to open a kitchen for them"),
+        term(
+            "the waitlist",
+            "requests waiting: empty until every stove is taken, and then it is too late to open a kitchen for them",
+        ),
         term("a kitchen", "a replica; its stoves are its slots"),
         term("\"the ovens are hot\"", "GPU utilisation: hot with one dish in them, hot with eight"),
-        term("dishes on the stoves, and orders on the rail", "requests in flight: grows with every guest"),
-        term("opening a kitchen", "a cold start: deliver the pans (image), fill the pantry (weights), heat up (compile, warm-up)"),
-        term("a kitchen with its pilot light on", "standby: it costs a little, and cooks in seconds"),
+        term(
+            "dishes on the stoves, and orders on the rail",
+            "requests in flight: grows with every guest",
+        ),
+        term(
+            "opening a kitchen",
+            "a cold start: deliver the pans (image), fill the pantry (weights), heat up (compile, warm-up)",
+        ),
+        term(
+            "a kitchen with its pilot light on",
+            "standby: it costs a little, and cooks in seconds",
+        ),
         term("a booked wedding", "a schedule: whoever knows of it opens the kitchens beforehand"),
         term("closing a kitchen after its last plate", "a drain"),
         term("closing at every lull", "thrashing"),
@@ -93,7 +123,10 @@ pub(super) const KITCHEN: Kitchen = Kitchen {
 };
 
 pub(super) const NEXT: &[Link] = &[
-    link("preheat demo", "an autoscaler keeps emulated engines ahead of recorded traffic, in two minutes"),
+    link(
+        "preheat demo",
+        "an autoscaler keeps emulated engines ahead of recorded traffic, in two minutes",
+    ),
     link("preheat size --help", "the formulae of step 4 and 5 for your figures"),
     link("docs/sizing.md", "what the formulae are, and where they are wrong"),
     link("docs/coldstart.md", "what is learned of starts, and what would save time"),

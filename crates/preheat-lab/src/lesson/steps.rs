@@ -128,10 +128,22 @@ pub(super) const STEPS: &[Step] = &[
                     label: "What the nodes have",
                     key: "coldStart",
                     options: &[
-                        option("nothing", "{perNode: {imageBytes: 10000000000, weights: remote-store, compileCache: miss}}"),
-                        option("the image", "{perNode: {weights: remote-store, compileCache: miss}}"),
-                        option("image and weights on NVMe", "{perNode: {weights: local-nvme, compileCache: miss}}"),
-                        option("image, weights on NVMe, compiled kernels", "{perNode: {weights: local-nvme, compileCache: hit}}"),
+                        option(
+                            "nothing",
+                            "{perNode: {imageBytes: 10000000000, weights: remote-store, compileCache: miss}}",
+                        ),
+                        option(
+                            "the image",
+                            "{perNode: {weights: remote-store, compileCache: miss}}",
+                        ),
+                        option(
+                            "image and weights on NVMe",
+                            "{perNode: {weights: local-nvme, compileCache: miss}}",
+                        ),
+                        option(
+                            "image, weights on NVMe, compiled kernels",
+                            "{perNode: {weights: local-nvme, compileCache: hit}}",
+                        ),
                         option("a sleeping engine's speed: 5 seconds", "{fixed: 5s}"),
                         option("no node yet: 5 minutes more", "{fixed: 480s}"),
                     ],
@@ -301,9 +313,18 @@ pub(super) const STEPS: &[Step] = &[
                     label: "Requests",
                     key: "lengths",
                     options: &[
-                        option("1000 tokens in, 300 out", "{input: {mean: 1000, p99: 4600}, output: {mean: 300, p99: 1380}}"),
-                        option("all alike: 1000 in, 300 out", "{input: {fixed: 1000}, output: {fixed: 300}}"),
-                        option("3000 tokens in, 300 out", "{input: {mean: 3000, p99: 8000}, output: {mean: 300, p99: 1380}}"),
+                        option(
+                            "1000 tokens in, 300 out",
+                            "{input: {mean: 1000, p99: 4600}, output: {mean: 300, p99: 1380}}",
+                        ),
+                        option(
+                            "all alike: 1000 in, 300 out",
+                            "{input: {fixed: 1000}, output: {fixed: 300}}",
+                        ),
+                        option(
+                            "3000 tokens in, 300 out",
+                            "{input: {mean: 3000, p99: 8000}, output: {mean: 300, p99: 1380}}",
+                        ),
                     ],
                 },
             ],

@@ -57,9 +57,12 @@ fn paragraphs(html: &mut String, texts: &[&str]) {
 fn prose(text: &str) -> String {
     let parts = escaped(text);
     let parts = parts.split('`').enumerate();
-    let told = parts.map(|(index, part)| {
-        if index % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() }
-    });
+    let told =
+        parts.map(
+            |(index, part)| {
+                if index % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() }
+            },
+        );
     told.collect()
 }
 
@@ -172,11 +175,8 @@ fn recall(html: &mut String) {
     );
     paragraphs(html, LESSON.teach_back.model);
     let kitchen = LESSON.kitchen;
-    let _ = writeln!(
-        html,
-        "</details>\n<h3>The kitchen</h3>\n<p>{}</p>\n<dl>",
-        escaped(kitchen.lead)
-    );
+    let _ =
+        writeln!(html, "</details>\n<h3>The kitchen</h3>\n<p>{}</p>\n<dl>", escaped(kitchen.lead));
     let terms = |html: &mut String, terms: &[crate::lesson::Term]| {
         for term in terms {
             let (word, meaning) = (escaped(term.word), escaped(term.meaning));

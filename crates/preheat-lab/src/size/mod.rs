@@ -113,11 +113,8 @@ impl SizingRequest {
             seed: 1,
             plan: PlanSpec {
                 quiet_qps: self.quiet_qps,
-                growth_qps_per_min: self
-                    .growth_qps_per_min
-                    .unwrap_or(defaults.growth_qps_per_min),
-                cold_start: time("cold_start_s", self.cold_start_s)?
-                    .unwrap_or(defaults.cold_start),
+                growth_qps_per_min: self.growth_qps_per_min.unwrap_or(defaults.growth_qps_per_min),
+                cold_start: time("cold_start_s", self.cold_start_s)?.unwrap_or(defaults.cold_start),
             },
         })
     }

@@ -111,11 +111,18 @@ fn common(answered: &Answered, plan: &Plan, indent: &str) -> String {
     let tpot = answered.engine.as_ref().and_then(|engine| engine.slo_tpot_s);
     let tpot = tpot.map_or_else(String::new, |secs| format!(", tpot: {}", time(secs)));
     for line in [
-        format!("# {} for the quiet load, {} for what comes within one cold start", plan.quiet_replicas, plan.spare_replicas),
+        format!(
+            "# {} for the quiet load, {} for what comes within one cold start",
+            plan.quiet_replicas, plan.spare_replicas
+        ),
         format!("minReplicas: {}", plan.replicas_min),
         format!("# {} at the busiest, and a quarter more", answered.with_headroom.replicas),
         format!("maxReplicas: {}", plan.replicas_max),
-        format!("slo: {{ ttft: {}, quantile: {}{tpot} }}", time(answered.slo_ttft_s), 1.0 - answered.wait_probability),
+        format!(
+            "slo: {{ ttft: {}, quantile: {}{tpot} }}",
+            time(answered.slo_ttft_s),
+            1.0 - answered.wait_probability
+        ),
         "# Believed until starts were seen.".to_owned(),
         format!("coldStart: {{ p50: {}, p90: {} }}", time(plan.cold_start_s), time(p90)),
         "# Believed until requests were seen.".to_owned(),

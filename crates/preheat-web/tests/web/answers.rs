@@ -162,11 +162,10 @@ async fn everything_that_is_described_is_there() {
     let document = server.json("/api/v1/openapi.json", 200).await;
     let paths = document["paths"].as_object().unwrap();
     assert_eq!(paths.len(), 12);
-    // Streams do not end, and there is no simulation yet.
-    let is_told = |(path, methods): &(&String, &serde_json::Value)| {
-        methods["get"].is_object() && !path.ends_with("/events") && !path.ends_with("{id}")
-    };
-    for (path, _) in paths.iter().filter(is_told) {
+    // Streams, what is asked with a body, and what must have been asked for have tests of their own.
+    let is_plain = |path: &str| !path.ends_with("/events") && !path.ends_with("/{id}");
+    let asked = paths.iter().filter(|(path, item)| is_plain(path) && item["get"].is_object());
+    for (path, _) in asked {
         let path = path.replace("{pool}", "chat").replace("{seq}", "2");
         let query = if path.ends_with("/history") { "?from_s=0&until_s=9" } else { "" };
         server.json(&format!("{path}{query}"), 200).await;

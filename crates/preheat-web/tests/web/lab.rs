@@ -35,8 +35,7 @@ fn request(scenario: &str, policy: &str) -> Value {
 /// Status and body of a `POST`.
 async fn post(server: &Server, path: &str, body: &Value) -> (u16, Value) {
     let body = body.to_string();
-    let headers =
-        format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+    let headers = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
     let answer = server.ask_with_body(&format!("POST {path}"), &headers, &body).await;
     let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
