@@ -17,6 +17,7 @@ use preheat_core::{
 };
 use preheat_runtime::clock::Clock;
 use preheat_runtime::controller::{Controller, Ticked};
+use preheat_runtime::dialect::Dialects;
 use preheat_runtime::journal::Journal;
 use preheat_runtime::routing::PoolId;
 use preheat_runtime::scrape::{ScrapeTarget, Scraper, SignalStore};
@@ -251,10 +252,12 @@ impl Pool {
         });
         let mut replicas = self.roster.take(seen.collect(), read.asked, now);
         let path: Arc<str> = engine.metrics_path.as_str().into();
+        let dialects = Dialects::of(&settings.dialect);
         let target = |replica: &Replica| {
             let address = replica.pod.as_ref()?.address?;
             let address = SocketAddr::new(address, engine.metrics_port);
-            Some(ScrapeTarget { id: replica.observation.id, address, path: Arc::clone(&path) })
+            let (path, dialects) = (Arc::clone(&path), Arc::clone(&dialects));
+            Some(ScrapeTarget { id: replica.observation.id, address, path, dialects })
         };
         let targets: Vec<ScrapeTarget> = replicas.iter().filter_map(target).collect();
         let answers = self.shared.scraper.scrape(&self.shared.clock, &targets).await;
@@ -263,6 +266,9 @@ impl Pool {
         // An engine that does not run any more starts its signals afresh when it does again.
         self.signals.retain(|id| targets.iter().any(|target| target.id == id));
         self.signals.record_all(answers);
+        for (replica, trouble) in self.signals.new_troubles() {
+            tracing::warn!(pool = %self.id, %replica, "{trouble}");
+        }
         for replica in &mut replicas {
             self.signals.fill(&mut replica.observation);
         }
@@ -270,7 +276,11 @@ impl Pool {
         self.answering =
             answering.filter_map(|replica| Some(replica.pod.as_ref()?.uid.clone())).collect();
         let port = engine.metrics_port;
-        self.lock().pods = replicas.iter().map(|replica| shown(replica, port)).collect();
+        let trouble = |replica: &Replica| {
+            self.signals.get(replica.observation.id)?.trouble().map(str::to_owned)
+        };
+        let pods = replicas.iter().map(|replica| shown(replica, port, trouble(replica))).collect();
+        self.lock().pods = pods;
         Ok(replicas)
     }
 
@@ -466,9 +476,13 @@ pub(crate) fn pool_id(resource: &InferenceAutoscaler) -> PoolId {
     PoolId(format!("{namespace}/{}", metadata.name.as_deref().unwrap_or_default()))
 }
 
-fn shown(replica: &Replica, port: u16) -> (ReplicaId, (Option<String>, Option<String>)) {
+fn shown(
+    replica: &Replica,
+    port: u16,
+    trouble: Option<String>,
+) -> (ReplicaId, (Option<String>, Option<String>)) {
     let pod: Option<&SeenPod> = replica.pod.as_ref();
     let address = pod.and_then(|pod| pod.address);
     let address = address.map(|address| SocketAddr::new(address, port).to_string());
-    (replica.observation.id, (address, pod.and_then(|pod| pod.waiting.clone())))
+    (replica.observation.id, (address, pod.and_then(|pod| pod.waiting.clone()).or(trouble)))
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use preheat_api::config::parse_duration;
+use preheat_api::dialect::Dialect;
 use preheat_api::pool_keys::{KeyError, PoolKeys};
 use preheat_core::{Policy, ReplicaCount};
 
@@ -19,6 +20,8 @@ pub struct Settings {
     pub pause: Option<Pause>,
     /// Where metrics are.
     pub engine: Engine,
+    /// How they are read.
+    pub dialect: Dialect,
     /// How it is scaled.
     pub policy: Policy,
     /// What to hold when nobody tells anything.
@@ -95,6 +98,7 @@ impl Settings {
             mode: spec.mode,
             pause: spec.pause,
             engine: spec.engine.clone(),
+            dialect: spec.engine.type_.dialect(),
             policy,
             fallback,
         })

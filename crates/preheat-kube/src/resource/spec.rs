@@ -6,6 +6,7 @@
 #![expect(clippy::duplicated_attributes, reason = "several printed columns have the same type")]
 
 use kube::{CustomResource, KubeSchema};
+use preheat_api::dialect::{Dialect, DialectName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -182,10 +183,48 @@ pub struct Engine {
 /// Whose metrics they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum EngineType {
-    /// vLLM's, also served by what imitates it.
+    /// Told by their names.
     #[default]
+    Auto,
+    /// vLLM's, also served by what imitates it.
     #[serde(rename = "vLLM")]
     Vllm,
+    /// SGLang's.
+    #[serde(rename = "SGLang")]
+    Sglang,
+    /// Those of `trtllm-serve`, which are at `/prometheus/metrics`.
+    #[serde(rename = "TensorRT-LLM")]
+    TensorRtLlm,
+    /// Triton's, with the TensorRT-LLM backend.
+    Triton,
+    /// Text Generation Inference's.
+    #[serde(rename = "TGI")]
+    Tgi,
+    /// Those of llama.cpp's server.
+    #[serde(rename = "llama.cpp")]
+    LlamaCpp,
+    /// Those of Dynamo's frontend.
+    Dynamo,
+    /// The endpoint picker's.
+    EndpointPicker,
+}
+
+impl EngineType {
+    /// How they are read.
+    pub const fn dialect(self) -> Dialect {
+        let name = match self {
+            Self::Auto => return Dialect::Auto,
+            Self::Vllm => DialectName::Vllm,
+            Self::Sglang => DialectName::Sglang,
+            Self::TensorRtLlm => DialectName::TensorRtLlm,
+            Self::Triton => DialectName::Triton,
+            Self::Tgi => DialectName::Tgi,
+            Self::LlamaCpp => DialectName::LlamaCpp,
+            Self::Dynamo => DialectName::Dynamo,
+            Self::EndpointPicker => DialectName::EndpointPicker,
+        };
+        Dialect::Known(name)
+    }
 }
 
 impl Default for Engine {
