@@ -19,6 +19,7 @@ use preheat_runtime::clock::Clock;
 use preheat_runtime::controller::{Controller, Ticked};
 use preheat_runtime::dialect::Dialects;
 use preheat_runtime::journal::Journal;
+use preheat_runtime::prometheus::PodSource;
 use preheat_runtime::routing::PoolId;
 use preheat_runtime::scrape::{ScrapeTarget, Scraper, SignalStore};
 use tokio::sync::watch;
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) cluster: Cluster,
     pub(crate) clock: Clock,
     pub(crate) scraper: Scraper,
+    /// Asked in the pods' place.
+    pub(crate) metrics: Option<PodSource>,
     pub(crate) journal: Option<Journal>,
     pub(crate) headline: fn(&Plan, &Explanation) -> String,
 }
@@ -260,7 +263,20 @@ impl Pool {
             Some(ScrapeTarget { id: replica.observation.id, address, path, dialects })
         };
         let targets: Vec<ScrapeTarget> = replicas.iter().filter_map(target).collect();
-        let answers = self.shared.scraper.scrape(&self.shared.clock, &targets).await;
+        let clock = &self.shared.clock;
+        let answers = match &self.shared.metrics {
+            None => self.shared.scraper.scrape(clock, &targets).await,
+            Some(source) => {
+                let pod = |replica: &Replica| {
+                    let pod = replica.pod.as_ref().filter(|pod| pod.address.is_some())?;
+                    Some((replica.observation.id, pod.name.clone()))
+                };
+                let pods: Vec<(ReplicaId, String)> = replicas.iter().filter_map(pod).collect();
+                let pods: Vec<(ReplicaId, &str)> =
+                    pods.iter().map(|(id, name)| (*id, name.as_str())).collect();
+                source.scrape(clock, namespace, &dialects, &pods).await
+            }
+        };
         let told: BTreeSet<ReplicaId> =
             answers.iter().filter(|(_, answer)| answer.is_ok()).map(|(id, _)| *id).collect();
         // An engine that does not run any more starts its signals afresh when it does again.

@@ -4,7 +4,11 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use preheat_runtime::prometheus::{Prometheus, PrometheusConfig, PrometheusError};
+use preheat_core::ReplicaId;
+use preheat_runtime::clock::{Clock, TimeScale};
+use preheat_runtime::dialect::Dialects;
+use preheat_runtime::prometheus::{PodSource, Prometheus, PrometheusConfig, PrometheusError};
+use preheat_runtime::scrape::ScrapeError;
 use rcgen::generate_simple_self_signed;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -200,6 +204,38 @@ async fn tls_is_checked_against_the_certificates_that_are_trusted() {
     std::fs::write(&ca_file, "no certificate").unwrap();
     let empty = PrometheusConfig { ca_file: Some(ca_file), ..config(&url) };
     assert!(matches!(Prometheus::new(empty), Err(PrometheusError::File { .. })));
+}
+
+#[tokio::test]
+async fn pods_are_read_from_it_in_the_engines_place() {
+    let body = r#"{"status":"success","data":{"resultType":"matrix","result":[
+        {"metric":{"__name__":"vllm:num_requests_running","pod":"a","engine":"0"},
+         "values":[[1795502200,"2"],[1795502230,"3"]]},
+        {"metric":{"__name__":"vllm:num_requests_waiting","pod":"a","engine":"0"},
+         "values":[[1795502200,"0"],[1795502230,"1"]]}]}}"#;
+    let (url, seen) = serve(Stub::Says("200 OK", body.to_owned())).await;
+    let clock = Clock::start(TimeScale::REAL);
+    let dialects = Dialects::known();
+    let pods = [(ReplicaId(1), "a"), (ReplicaId(2), "b")];
+    let source = |url: &str| PodSource {
+        prometheus: Prometheus::new(config(url)).unwrap(),
+        pod_label: "pod".to_owned(),
+    };
+    let results = source(&url).scrape(&clock, "llm", &dialects, &pods).await;
+    let told = results[0].1.as_ref().unwrap();
+    assert_eq!((told.value.running, told.value.waiting), (Some(3), Some(1)));
+    // As old as its last scrape, whenever it is asked for.
+    assert_eq!(told.observed_at.as_secs_f64(), 1_795_502_230.0);
+    assert!(matches!(results[1], (ReplicaId(2), Err(ScrapeError::Unseen(_)))));
+    let request = seen.lock().unwrap()[0].clone();
+    assert!(
+        request.contains("pod%3D%7E%22a%7Cb%22%2Cnamespace%3D%22llm%22%7D%5B300s%5D"),
+        "{request}"
+    );
+    // Without an answer, each pod is without one, and keeps what it had.
+    let (html, _) = serve(Stub::Says("200 OK", "<html>".to_owned())).await;
+    let results = source(&html).scrape(&clock, "llm", &dialects, &pods).await;
+    assert!(results.iter().all(|(_, result)| matches!(result, Err(ScrapeError::Prometheus(_)))));
 }
 
 #[test]

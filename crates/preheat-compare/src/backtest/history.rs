@@ -167,7 +167,12 @@ impl Gauge {
     }
 
     /// Takes in one series: of each step, the last value.
-    pub fn add(&mut self, begin: f64, step: Duration, points: impl IntoIterator<Item = (f64, f64)>) {
+    pub fn add(
+        &mut self,
+        begin: f64,
+        step: Duration,
+        points: impl IntoIterator<Item = (f64, f64)>,
+    ) {
         let mut last: Vec<Option<f64>> = vec![None; self.values.len()];
         for (at, value) in points {
             // A value at a step's end is that step's, and the first is at the begin.
@@ -210,7 +215,7 @@ impl History {
     /// When there is none, or more than can be replayed.
     pub fn trace(&self, seed: u64) -> Result<(Trace, Trust), HistoryError> {
         let known = || self.steps.iter().filter_map(|step| step.arrivals);
-        let total: f64 = known().sum();
+        let total = known().fold(0.0, |sum, count| sum + count);
         if total < 1.0 {
             return Err(HistoryError::Empty(format!(
                 "{} of {} steps tell of arrivals, which make {total:.1}",
@@ -236,7 +241,8 @@ impl History {
 
     /// Mean lengths of the requests around each step.
     fn tokens_by_step(&self) -> Vec<Option<(u32, u32)>> {
-        let reach = (LENGTHS_OVER.as_secs_f64() / self.step.as_secs_f64().max(1e-3)).ceil() as usize;
+        let reach =
+            (LENGTHS_OVER.as_secs_f64() / self.step.as_secs_f64().max(1e-3)).ceil() as usize;
         let sums = |field: fn(&Step) -> Option<f64>| {
             let mut sum = 0.0;
             let mut sums = vec![0.0];
@@ -280,7 +286,10 @@ impl History {
             (share(gaps), share(self.steps.iter().filter(clipped).count()));
         let mut notes = vec![
             format!("arrivals: {}", self.arrivals_from),
-            format!("arrivals are placed at random in steps of {:?}: bursts within one are lost", self.step),
+            format!(
+                "arrivals are placed at random in steps of {:?}: bursts within one are lost",
+                self.step
+            ),
         ];
         notes.push(if has_tokens {
             "lengths: every request has the mean of the five minutes around it; where lengths vary, \

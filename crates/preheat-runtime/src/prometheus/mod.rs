@@ -11,4 +11,4 @@ mod source;
 
 pub use answer::{AnswerError, Point, Series};
 pub use client::{Prometheus, PrometheusConfig, PrometheusError};
-pub use source::{PodScrape, pod_query, pod_scrapes};
+pub use source::{PodScrape, PodSource, pod_query, pod_scrapes};

@@ -4,13 +4,65 @@
 //! seen for long is old, whatever the time of the query.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use preheat_core::{Instant, Sample};
+use preheat_core::{Instant, ReplicaId, Sample};
 
 use super::answer::Series;
+use super::client::Prometheus;
+use crate::clock::Clock;
 use crate::dialect::{Dialects, EngineScrape, Unrecognised};
 use crate::exposition::Format;
+use crate::scrape::{ScrapeError, ScrapeResult};
+
+/// How far back a pod's last scrape may be: as far as Prometheus itself looks.
+const LOOKBACK: Duration = Duration::from_secs(300);
+
+/// A Prometheus that is asked in the engines' place.
+#[derive(Clone, Debug)]
+pub struct PodSource {
+    /// Which one.
+    pub prometheus: Prometheus,
+    /// The label that names a pod.
+    pub pod_label: String,
+}
+
+impl PodSource {
+    /// What it last saw of these pods of a namespace, in their order. One that it has not seen for
+    /// five minutes is an error of that pod alone.
+    pub async fn scrape(
+        &self,
+        clock: &Clock,
+        namespace: &str,
+        dialects: &Dialects,
+        pods: &[(ReplicaId, &str)],
+    ) -> Vec<(ReplicaId, ScrapeResult)> {
+        if pods.is_empty() {
+            return Vec::new();
+        }
+        let names: Vec<&str> = pods.iter().map(|(_, name)| *name).collect();
+        let selector = format!("namespace=\"{namespace}\"");
+        let query = pod_query(dialects, &selector, &self.pod_label, &names, LOOKBACK);
+        match self.prometheus.instant(&query, None).await {
+            Ok(series) => {
+                let mut seen = pod_scrapes(&series, dialects, &self.pod_label, clock.now());
+                let result = |(id, name): &(ReplicaId, &str)| {
+                    let seen = seen.remove(*name).ok_or(ScrapeError::Unseen(LOOKBACK));
+                    (*id, seen.and_then(|seen| seen.map_err(ScrapeError::Malformed)))
+                };
+                pods.iter().map(result).collect()
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                let failed = |(id, _): &(ReplicaId, &str)| {
+                    (*id, Err(ScrapeError::Prometheus(Arc::clone(&error))))
+                };
+                pods.iter().map(failed).collect()
+            }
+        }
+    }
+}
 
 /// What a Prometheus last saw of one pod.
 pub type PodScrape = Result<Sample<EngineScrape>, Unrecognised>;

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use crate::clock::Clock;
 use crate::dialect::{Dialects, EngineScrape, Unrecognised};
 use crate::exposition::Format;
+use crate::prometheus::PrometheusError;
 
 pub mod deltas;
 mod signals;
@@ -117,6 +118,12 @@ pub enum ScrapeError {
     /// Its path makes no URI.
     #[error("the target's path is not valid in a URI")]
     Path(#[source] http::Error),
+    /// A Prometheus is asked in its place, and has not seen it for so long.
+    #[error("Prometheus has seen nothing of it for {0:?}")]
+    Unseen(Duration),
+    /// A Prometheus is asked in its place, and gave no answer.
+    #[error("Prometheus gave no answer")]
+    Prometheus(#[source] Arc<PrometheusError>),
     /// The task that scraped it was lost. Nothing known leads here.
     #[error("the scraping task ended early")]
     Lost(#[source] tokio::task::JoinError),

@@ -179,6 +179,8 @@ pub(crate) fn outcome(result: &ScrapeResult) -> String {
         Err(ScrapeError::Body(_)) => "body".to_owned(),
         Err(ScrapeError::Malformed(_)) => "malformed".to_owned(),
         Err(ScrapeError::Path(_)) => "path".to_owned(),
-        Err(ScrapeError::Lost(_)) => "lost".to_owned(),
+        Err(
+            error @ (ScrapeError::Lost(_) | ScrapeError::Unseen(_) | ScrapeError::Prometheus(_)),
+        ) => error.to_string(),
     }
 }
