@@ -75,7 +75,7 @@ pub enum Dialect {
     /// As this one's.
     Known(DialectName),
     /// By these names.
-    Custom(MetricNames),
+    Custom(Box<MetricNames>),
 }
 
 /// Names of metrics, by what they tell; what has no name is not told.

@@ -25,10 +25,8 @@ fn capture(name: DialectName) -> Option<&'static str> {
 /// Whether a capture of the engine has it.
 fn is_captured(name: DialectName, source: &Source) -> bool {
     let Some(body) = capture(name) else { return false };
-    let wanted = match source.form {
-        Form::Histogram => format!("{}_bucket", source.name),
-        _ => source.name.to_string(),
-    };
+    let suffix = if source.form == Form::Histogram { "_bucket" } else { "" };
+    let wanted = format!("{}{suffix}", source.name);
     Exposition::new(body.as_bytes(), Format::Text)
         .next_sample_where(|name| name == wanted.as_bytes())
         .is_some()

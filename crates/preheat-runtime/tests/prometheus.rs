@@ -1,5 +1,7 @@
 //! The Prometheus client against loopback servers that answer well, badly, slowly, or not at all.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;

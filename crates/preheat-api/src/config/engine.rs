@@ -306,7 +306,7 @@ fn dialect(
             let key = format!("engine.metrics.{key}");
             return Err(source.error(place, Problem::out_of_range(key, value, allowed)));
         }
-        return Ok(Dialect::Custom(names.value));
+        return Ok(Dialect::Custom(Box::new(names.value)));
     }
     let Some(Spanned { value, referenced, .. }) = name else { return Ok(Dialect::Auto) };
     if value == "auto" {

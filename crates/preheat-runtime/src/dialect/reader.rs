@@ -125,14 +125,22 @@ impl Dialects {
         let mut exposition = Exposition::new(body, format);
         let mut cells: Vec<Vec<Cell>> = self.compiled.iter().map(Compiled::empty).collect();
         let mut seen = vec![false; self.compiled.len()];
-        while let Some(sample) = exposition.next_sample_where(|name| self.index.contains_key(name))
-        {
-            let places = self.index.get(sample.name.as_bytes());
-            for place in places.into_iter().flatten() {
+        // Lines of one metric stand together: most names are the one before.
+        let (mut name_before, mut places) = (Vec::new(), &[][..]);
+        let mut key = String::new();
+        while let Some(sample) = exposition.next_sample_where(|name| {
+            if name != name_before.as_slice() {
+                name_before.clear();
+                name_before.extend_from_slice(name);
+                places = self.index.get(name).map_or(&[], Vec::as_slice);
+            }
+            !places.is_empty()
+        }) {
+            for place in places {
                 let Some(of) = self.compiled.get(place.dialect) else { continue };
                 let cell = cells.get_mut(place.dialect).and_then(|c| c.get_mut(place.cell));
                 if let (Some(cell), Some(spec)) = (cell, of.cells.get(place.cell)) {
-                    cell.add(spec, of.dialect.repeats, place.part, &sample);
+                    cell.add(spec, of.dialect.repeats, place.part, &sample, &mut key);
                     if let Some(seen) = seen.get_mut(place.dialect) {
                         *seen = true;
                     }
@@ -286,19 +294,14 @@ impl Compiled {
 impl SourceCells {
     fn new(source: &Source, place: &mut impl FnMut(CellSpec) -> usize) -> Self {
         let value = |name: &str| CellSpec::new(name, CellForm::Value, source.only);
-        let form = match source.form {
-            Form::Gauge | Form::Counter | Form::Share | Form::SecondsPerToken { .. } => {
-                CellForm::Value
-            }
-            Form::Histogram => CellForm::Histogram,
-            Form::SleepState { label } => CellForm::SleepState { label },
+        let (form, seconds) = match source.form {
+            Form::Gauge | Form::Counter | Form::Share => (CellForm::Value, None),
+            Form::SecondsPerToken { seconds } => (CellForm::Value, Some(seconds)),
+            Form::Histogram => (CellForm::Histogram, None),
+            Form::SleepState { label } => (CellForm::SleepState { label }, None),
             Form::CacheInfo { tokens, blocks, block_tokens } => {
-                CellForm::CacheInfo { tokens, blocks, block_tokens }
+                (CellForm::CacheInfo { tokens, blocks, block_tokens }, None)
             }
-        };
-        let seconds = match source.form {
-            Form::SecondsPerToken { seconds } => Some(seconds),
-            _ => None,
         };
         Self {
             form: source.form,

@@ -78,15 +78,16 @@ struct RawHistogram {
 }
 
 impl Cell {
-    /// Takes in a sample, where it is one of those that count.
+    /// Takes in a sample, where it is one of those that count. `key` is only room to work in.
     pub(super) fn add(
         &mut self,
         spec: &CellSpec,
         repeats: &[&str],
         part: Part,
         sample: &SeriesSample<'_>,
+        key: &mut String,
     ) {
-        let Some(found) = Found::of(sample.labels, spec, repeats) else { return };
+        let Some(found) = Found::of(sample.labels, spec, repeats, key) else { return };
         if self.model_name.is_none() {
             self.model_name = found.model_name.map(Into::into);
         }
@@ -102,7 +103,7 @@ impl Cell {
                 kv_capacity(sample.labels, tokens, blocks, block_tokens)
             }
         };
-        let (Some(value), Some(group)) = (value, self.group(found.key)) else { return };
+        let (Some(value), Some(group)) = (value, self.group(key)) else { return };
         match part {
             Part::Value => first(&mut group.value, value),
             Part::Bucket => group.histogram.add_bucket(found.le, value),
@@ -161,13 +162,13 @@ impl Cell {
     }
 
     /// The group with these labels; a handful of them at most, so a search is the fastest way.
-    fn group(&mut self, key: String) -> Option<&mut Group> {
+    fn group(&mut self, key: &str) -> Option<&mut Group> {
         let found = self.groups.iter().rposition(|group| group.key == key);
         let at = match found {
             Some(at) => at,
             None if self.groups.len() >= GROUPS_MAX => return None,
             None => {
-                self.groups.push(Group { key, ..Group::default() });
+                self.groups.push(Group { key: key.to_owned(), ..Group::default() });
                 self.groups.len() - 1
             }
         };
@@ -197,13 +198,12 @@ struct Found<'a> {
     model_name: Option<Cow<'a, str>>,
     sleep_state: Option<Cow<'a, str>>,
     le: Option<f64>,
-    /// All that tell one thing from another.
-    key: String,
 }
 
 impl<'a> Found<'a> {
-    /// `None` for a series that does not count.
-    fn of(labels: Labels<'a>, spec: &CellSpec, repeats: &[&str]) -> Option<Self> {
+    /// `None` for a series that does not count. `key` is left with all that tells one from another.
+    fn of(labels: Labels<'a>, spec: &CellSpec, repeats: &[&str], key: &mut String) -> Option<Self> {
+        key.clear();
         let mut found = Self::default();
         let mut has = false;
         for label in labels {
@@ -231,7 +231,7 @@ impl<'a> Found<'a> {
             }
             // A quote can't be told from the end of a value, which only joins what is malformed.
             for part in [name, "=\"", &value, "\""] {
-                found.key.push_str(part);
+                key.push_str(part);
             }
             match (spec.form, name) {
                 (Form::SleepState { label }, name) if name == label => {

@@ -175,7 +175,7 @@ mod tests {
             waiting: Some("w".to_owned()),
             ..Default::default()
         };
-        let dialects = Dialects::of(&preheat_api::dialect::Dialect::Custom(custom));
+        let dialects = Dialects::of(&preheat_api::dialect::Dialect::Custom(Box::new(custom)));
         let query = pod_query(
             &dialects,
             "namespace=\"n\"",

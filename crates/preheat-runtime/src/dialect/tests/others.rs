@@ -147,7 +147,7 @@ fn a_users_own_names() {
         ttft: Some("my_ttft_seconds".to_owned()),
         ..MetricNames::default()
     };
-    let custom = Dialects::of(&Choice::Custom(names));
+    let custom = Dialects::of(&Choice::Custom(Box::new(names)));
     let body = "my_running{gpu=\"0\"} 1\nmy_running{gpu=\"1\"} 2\nmy_waiting 3\nmy_cache 0.5\n\
                 my_ttft_seconds_bucket{le=\"1\"} 4\nmy_ttft_seconds_bucket{le=\"+Inf\"} 5\n\
                 my_ttft_seconds_sum 6\nvllm:num_requests_running 9\n";

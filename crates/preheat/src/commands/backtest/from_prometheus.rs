@@ -48,7 +48,7 @@ pub(super) async fn read(
     let mut inside = Gauge::new(asked.steps);
     let mut queued = Gauge::new(asked.steps);
     let mut ready = vec![0.0; asked.steps];
-    for (_, series) in &running {
+    for series in running.values() {
         let mut replica = Gauge::new(asked.steps);
         for (sign, series) in series {
             let points = || series.points.iter().map(|point| (point.at, sign * point.value));
