@@ -88,3 +88,4 @@ deploy:
 ## Write docs/reference and completions anew from the code.
 reference:
 	UPDATE_REFERENCE=1 $(CARGO) test --locked -p preheat --test reference
+	UPDATE_REFERENCE=1 $(CARGO) test --locked -p preheat-runtime --test engines

@@ -4,6 +4,7 @@
 //! crate.
 
 pub mod config;
+pub mod dialect;
 pub mod journal;
 mod name;
 pub mod policy_file;

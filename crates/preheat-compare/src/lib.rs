@@ -10,6 +10,7 @@
 //! them. Nothing here does I/O or reads a clock.
 
 mod across;
+pub mod backtest;
 mod comparison;
 mod error;
 mod frontier;

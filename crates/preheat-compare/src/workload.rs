@@ -10,6 +10,7 @@ use preheat_sim::report::RunReport;
 use preheat_sim::run::{Simulation, SimulationConfig, SimulationError};
 use preheat_traffic::{Trace, TraceRequest};
 
+use crate::backtest::Recorded;
 use crate::error::CompareError;
 use crate::setting::{AIM, Setting};
 use crate::told::Told;
@@ -58,6 +59,15 @@ impl Workload {
         let mut scaler = peers::tuned(&setting.policy, &self.config.bounds, &knobs)?;
         let report = self.simulation(series)?.run(self.requests(), scaler.as_mut());
         report.map_err(|error| self.failed(&setting.policy, error))
+    }
+
+    /// Runs it with the fleet as it was.
+    ///
+    /// # Errors
+    /// When the pool can't be, or the run breaks an invariant.
+    pub fn run_recorded(&self, mut recorded: Recorded) -> Result<RunReport, CompareError> {
+        let report = self.simulation(false)?.run(self.requests(), &mut recorded);
+        report.map_err(|error| self.failed("recorded", error))
     }
 
     /// Runs it under preheat, which decides by [`Self::policy`] or by another.

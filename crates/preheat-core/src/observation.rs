@@ -124,8 +124,9 @@ pub struct Counters {
     pub prompt_tokens: u64,
     /// Tokens generated.
     pub generation_tokens: u64,
-    /// Requests thrown out of the batch for want of KV blocks.
-    pub preemptions: u64,
+    /// Requests thrown out of the batch for want of KV blocks, where the engine tells.
+    #[serde(default)]
+    pub preemptions: Option<u64>,
 }
 
 /// Quantiles of a latency over a short window; absent when nothing was measured in it.

@@ -39,7 +39,7 @@ fn counters() -> impl Strategy<Value = Counters> {
         completions,
         prompt_tokens: u64::from(tokens),
         generation_tokens: u64::from(tokens / 7),
-        preemptions: 0,
+        preemptions: Some(0),
     })
 }
 

@@ -13,6 +13,7 @@ use preheat_api::status::PoolStatus;
 use preheat_core::{Explanation, Memory, Plan};
 use preheat_runtime::clock::Clock;
 use preheat_runtime::journal::{Journal, JournalReader, restore};
+use preheat_runtime::prometheus::PodSource;
 use preheat_runtime::scrape::{ScrapeConfig, Scraper};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -38,6 +39,8 @@ pub struct ControllerOptions {
     pub journal_file: PathBuf,
     /// Name of this process in events.
     pub instance: String,
+    /// Who is asked for metrics in the pods' place, where they can't be.
+    pub metrics: Option<PodSource>,
     /// What was decided and why, as a sentence.
     pub headline: fn(&Plan, &Explanation) -> String,
 }
@@ -141,7 +144,8 @@ impl KubeController {
         let scraper =
             Scraper::new(ScrapeConfig { timeout: SCRAPE_TIMEOUT, ..ScrapeConfig::default() });
         let headline = options.headline;
-        let shared = Arc::new(Shared { cluster, clock, scraper, journal, headline });
+        let metrics = options.metrics;
+        let shared = Arc::new(Shared { cluster, clock, scraper, metrics, journal, headline });
         Ok(Self {
             shared,
             journal_file: options.journal_file,

@@ -17,7 +17,9 @@ use preheat_core::{
 };
 use preheat_runtime::clock::Clock;
 use preheat_runtime::controller::{Controller, Ticked};
+use preheat_runtime::dialect::Dialects;
 use preheat_runtime::journal::Journal;
+use preheat_runtime::prometheus::PodSource;
 use preheat_runtime::routing::PoolId;
 use preheat_runtime::scrape::{ScrapeTarget, Scraper, SignalStore};
 use tokio::sync::watch;
@@ -43,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) cluster: Cluster,
     pub(crate) clock: Clock,
     pub(crate) scraper: Scraper,
+    /// Asked in the pods' place.
+    pub(crate) metrics: Option<PodSource>,
     pub(crate) journal: Option<Journal>,
     pub(crate) headline: fn(&Plan, &Explanation) -> String,
 }
@@ -251,18 +255,36 @@ impl Pool {
         });
         let mut replicas = self.roster.take(seen.collect(), read.asked, now);
         let path: Arc<str> = engine.metrics_path.as_str().into();
+        let dialects = Dialects::of(&settings.dialect);
         let target = |replica: &Replica| {
             let address = replica.pod.as_ref()?.address?;
             let address = SocketAddr::new(address, engine.metrics_port);
-            Some(ScrapeTarget { id: replica.observation.id, address, path: Arc::clone(&path) })
+            let (path, dialects) = (Arc::clone(&path), Arc::clone(&dialects));
+            Some(ScrapeTarget { id: replica.observation.id, address, path, dialects })
         };
         let targets: Vec<ScrapeTarget> = replicas.iter().filter_map(target).collect();
-        let answers = self.shared.scraper.scrape(&self.shared.clock, &targets).await;
+        let clock = &self.shared.clock;
+        let answers = match &self.shared.metrics {
+            None => self.shared.scraper.scrape(clock, &targets).await,
+            Some(source) => {
+                let pod = |replica: &Replica| {
+                    let pod = replica.pod.as_ref().filter(|pod| pod.address.is_some())?;
+                    Some((replica.observation.id, pod.name.clone()))
+                };
+                let pods: Vec<(ReplicaId, String)> = replicas.iter().filter_map(pod).collect();
+                let pods: Vec<(ReplicaId, &str)> =
+                    pods.iter().map(|(id, name)| (*id, name.as_str())).collect();
+                source.scrape(clock, namespace, &dialects, &pods).await
+            }
+        };
         let told: BTreeSet<ReplicaId> =
             answers.iter().filter(|(_, answer)| answer.is_ok()).map(|(id, _)| *id).collect();
         // An engine that does not run any more starts its signals afresh when it does again.
         self.signals.retain(|id| targets.iter().any(|target| target.id == id));
         self.signals.record_all(answers);
+        for (replica, trouble) in self.signals.new_troubles() {
+            tracing::warn!(pool = %self.id, %replica, "{trouble}");
+        }
         for replica in &mut replicas {
             self.signals.fill(&mut replica.observation);
         }
@@ -270,7 +292,11 @@ impl Pool {
         self.answering =
             answering.filter_map(|replica| Some(replica.pod.as_ref()?.uid.clone())).collect();
         let port = engine.metrics_port;
-        self.lock().pods = replicas.iter().map(|replica| shown(replica, port)).collect();
+        let trouble = |replica: &Replica| {
+            self.signals.get(replica.observation.id)?.trouble().map(str::to_owned)
+        };
+        let pods = replicas.iter().map(|replica| shown(replica, port, trouble(replica))).collect();
+        self.lock().pods = pods;
         Ok(replicas)
     }
 
@@ -466,9 +492,13 @@ pub(crate) fn pool_id(resource: &InferenceAutoscaler) -> PoolId {
     PoolId(format!("{namespace}/{}", metadata.name.as_deref().unwrap_or_default()))
 }
 
-fn shown(replica: &Replica, port: u16) -> (ReplicaId, (Option<String>, Option<String>)) {
+fn shown(
+    replica: &Replica,
+    port: u16,
+    trouble: Option<String>,
+) -> (ReplicaId, (Option<String>, Option<String>)) {
     let pod: Option<&SeenPod> = replica.pod.as_ref();
     let address = pod.and_then(|pod| pod.address);
     let address = address.map(|address| SocketAddr::new(address, port).to_string());
-    (replica.observation.id, (address, pod.and_then(|pod| pod.waiting.clone())))
+    (replica.observation.id, (address, pod.and_then(|pod| pod.waiting.clone()).or(trouble)))
 }

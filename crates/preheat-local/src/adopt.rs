@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use preheat_api::config::PoolConfig;
 use preheat_core::{Instant, ReplicaId, ReplicaPhase};
+use preheat_runtime::dialect::Dialects;
 use preheat_runtime::routing::PoolId;
 use preheat_runtime::scrape::{ScrapeConfig, ScrapeTarget, Scraper};
 use tokio::sync::watch;
@@ -168,12 +169,15 @@ async fn until_empty(shared: &Shared, record: &ReplicaRecord) {
         id: record.replica,
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, record.port)),
         path: record.metrics_path.as_str().into(),
+        dialects: Dialects::of(&record.dialect),
     };
     loop {
         let answers = scraper.scrape(&shared.clock, std::slice::from_ref(&target)).await;
         let inside = answers.into_iter().find_map(|(_, answer)| {
             let seen = answer.ok()?.value;
-            Some(seen.running.unwrap_or(0).saturating_add(seen.waiting.unwrap_or(0)))
+            // One that tells half of it may have requests in it.
+            let (running, waiting) = (seen.running.unwrap_or(1), seen.waiting.unwrap_or(1));
+            Some(running.saturating_add(waiting))
         });
         if inside.unwrap_or(0) == 0 {
             return;

@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use preheat_api::dialect::Dialect;
 use preheat_core::{Instant, ReplicaId, ReplicaPhase};
 use preheat_runtime::routing::PoolId;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub(crate) struct ReplicaRecord {
     /// Of the command it was started with, see `command::digest`.
     pub(crate) command_digest: String,
     pub(crate) metrics_path: String,
+    #[serde(default)]
+    pub(crate) dialect: Dialect,
 }
 
 /// What must outlive all of a pool's replicas.
@@ -103,6 +106,7 @@ mod tests {
             gpus: vec![0, 1],
             command_digest: "d".to_owned(),
             metrics_path: "/metrics".to_owned(),
+            dialect: Dialect::Auto,
         };
         let path = replica_path(folder.path(), &record.pool, record.replica);
         write(&path, &record).unwrap();

@@ -427,6 +427,7 @@ impl Supervisor {
             gpus: replica.gpus.clone().unwrap_or_default(),
             command_digest: command::digest(&self.config),
             metrics_path: self.config.engine.metrics_path.clone(),
+            dialect: self.config.engine.dialect.clone(),
         })
     }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 use preheat_api::config::PoolConfig;
 use preheat_core::{Action, Concurrency, Instant, ReplicaId, ReplicaObservation, ReplicaPhase};
 use preheat_runtime::clock::Clock;
+use preheat_runtime::dialect::Dialects;
 use preheat_runtime::routing::{Backend, PoolId, PoolRoutes, RoutingSender, RoutingTable};
 use preheat_runtime::scrape::ScrapeTarget;
 use preheat_runtime::traffic_meter::PoolMeter;
@@ -445,11 +446,13 @@ impl Table {
         let inner = self.lock();
         let Some(entry) = inner.pools.get(pool) else { return Vec::new() };
         let path: Arc<str> = entry.config.engine.metrics_path.as_str().into();
+        let dialects = Dialects::of(&entry.config.engine.dialect);
         let serving = entry.replicas.iter().filter(|(_, replica)| {
             matches!(replica.phase, ReplicaPhase::Ready | ReplicaPhase::Draining)
         });
         let target = |(&id, replica): (&ReplicaId, &Replica)| {
-            Some(ScrapeTarget { id, address: replica.address()?, path: Arc::clone(&path) })
+            let (path, dialects) = (Arc::clone(&path), Arc::clone(&dialects));
+            Some(ScrapeTarget { id, address: replica.address()?, path, dialects })
         };
         serving.filter_map(target).collect()
     }

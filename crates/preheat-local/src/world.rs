@@ -156,6 +156,9 @@ impl LocalWorld {
         // An engine that is not serving any more starts its signals afresh when it does again.
         store.retain(|id| targets.iter().any(|target| target.id == id));
         store.record_all(answers);
+        for (replica, trouble) in store.new_troubles() {
+            tracing::warn!(%pool, %replica, "{trouble}");
+        }
         // Phases are read after the scrape, which took its time.
         let mut replicas = self.shared.table.observe(pool).ok_or_else(unknown)?;
         for replica in &mut replicas {
@@ -208,8 +211,10 @@ impl LocalWorld {
         for replica in &mut status.replicas {
             let Some(pool) = self.pools.get(&replica.pool) else { continue };
             let store = pool.signals.lock().unwrap_or_else(PoisonError::into_inner);
-            let last = store.get(replica.id).and_then(|signals| signals.last());
-            replica.in_flight = last.and_then(|scrape| scrape.value.running);
+            let Some(signals) = store.get(replica.id) else { continue };
+            replica.in_flight = signals.last().and_then(|scrape| scrape.value.running);
+            let trouble = signals.trouble().map(str::to_owned);
+            replica.last_error = replica.last_error.take().or(trouble);
         }
         status
     }

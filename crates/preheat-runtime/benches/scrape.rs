@@ -5,13 +5,15 @@
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use preheat_api::dialect::{Dialect, DialectName};
 use preheat_core::{Instant, ReplicaId, Sample};
 use preheat_runtime::clock::{Clock, TimeScale};
-use preheat_runtime::dialect::vllm;
+use preheat_runtime::dialect::Dialects;
 use preheat_runtime::exposition::{Exposition, Format, Line};
 use preheat_runtime::scrape::{ScrapeConfig, ScrapeTarget, Scraper, Selection, SignalStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,7 +36,8 @@ fn parse(c: &mut Criterion) {
         });
     });
     group.bench_function("vllm", |b| {
-        b.iter(|| vllm::read(black_box(LOADED), Format::Text));
+        let dialects = Dialects::known();
+        b.iter(|| dialects.read(black_box(LOADED), Format::Text));
     });
     group.finish();
 }
@@ -59,11 +62,12 @@ fn round(c: &mut Criterion) {
     group.sample_size(20);
     let mut store = SignalStore::default();
     let mut now = Instant::ORIGIN;
+    let dialects = Dialects::known();
     let mut tick = |store: &mut SignalStore| {
         now = now.saturating_add(Duration::from_secs(2));
         let body = if now.as_nanos().is_multiple_of(4_000_000_000) { LOADED } else { AFTER };
         for id in 0..REPLICAS {
-            if let Ok(scrape) = vllm::read(black_box(body), Format::Text) {
+            if let Ok(scrape) = dialects.read(black_box(body), Format::Text) {
                 store.record(ReplicaId(id), Ok(Sample::new(scrape, now)));
             }
         }
@@ -115,6 +119,7 @@ fn tick(c: &mut Criterion) {
 async fn serve() -> std::io::Result<Vec<ScrapeTarget>> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
     let port = listener.local_addr()?.port();
+    let dialects = Dialects::of(&Dialect::Known(DialectName::Vllm));
     let everything = answer(LOADED);
     let wanted = answer(&only_wanted(LOADED));
     tokio::spawn(async move {
@@ -126,7 +131,8 @@ async fn serve() -> std::io::Result<Vec<ScrapeTarget>> {
     let targets = (0..REPLICAS).map(|id| {
         let [high, low] = [(id / 250) as u8, (id % 250) as u8 + 1];
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 1, high, low)), port);
-        ScrapeTarget { id: ReplicaId(id), address, path: "/metrics".into() }
+        let (path, dialects) = ("/metrics".into(), Arc::clone(&dialects));
+        ScrapeTarget { id: ReplicaId(id), address, path, dialects }
     });
     Ok(targets.collect())
 }
@@ -157,9 +163,10 @@ fn answer(body: &[u8]) -> Bytes {
 
 /// What Python's `prometheus_client` leaves of a body when it is asked for these names.
 fn only_wanted(body: &[u8]) -> Vec<u8> {
+    let vllm = Dialects::of(&Dialect::Known(DialectName::Vllm));
     let wanted = |line: &&[u8]| {
         let name = line.split(|&byte| byte == b'{' || byte == b' ').next().unwrap_or_default();
-        vllm::SERIES_NAMES.iter().any(|wanted| wanted.as_bytes() == name)
+        vllm.series_names().any(|wanted| wanted.as_bytes() == name)
     };
     body.split_inclusive(|&byte| byte == b'\n').filter(wanted).flatten().copied().collect()
 }

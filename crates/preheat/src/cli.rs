@@ -6,21 +6,25 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod backtest;
 mod coldstart;
 mod compare;
 mod controller;
 mod lab;
 mod part;
 mod pool;
+mod prometheus;
 mod scenario;
 mod size;
 
+pub(crate) use backtest::BacktestArgs;
 pub(crate) use coldstart::ColdstartArgs;
 pub(crate) use compare::CompareArgs;
 pub(crate) use controller::ControllerArgs;
 pub(crate) use lab::LabArgs;
 pub(crate) use part::PartArgs;
 pub(crate) use pool::PoolArgs;
+pub(crate) use prometheus::PrometheusArgs;
 pub(crate) use scenario::ScenarioArgs;
 pub(crate) use size::{PlanFile, SizeArgs};
 
@@ -49,6 +53,9 @@ pub(crate) enum Command {
     /// Run traces under many autoscalers, tune them, and set their costs at equal attainment beside
     /// the offline optimum
     Compare(CompareArgs),
+    /// Replay a pool's own past, from Prometheus, a journal or a trace, under preheat and under other
+    /// autoscalers, and recommend a configuration
+    Backtest(BacktestArgs),
     /// Run scenario files under an autoscaler; exit 1 when something that they expect did not hold
     Scenario(ScenarioArgs),
     /// Say how many replicas a steady load needs, and what limits each of them

@@ -10,6 +10,7 @@ use super::error::{ConfigError, Problem, Source};
 use super::template::Template;
 use super::values::{DurationText, at};
 use super::wire::{ColdStartWire, EmulatedWire, EngineWire, ReadinessWire, SleepWire};
+use crate::dialect::{Dialect, DialectName, MetricNames};
 
 /// How a pool's engines are run.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +27,8 @@ pub struct EngineConfig {
     pub readiness: ReadinessConfig,
     /// Where the engine's metrics are.
     pub metrics_path: String,
+    /// How they are read.
+    pub dialect: Dialect,
     /// How it sleeps, when it can. The emulated engine can.
     pub sleep: Option<SleepConfig>,
     /// Time between SIGTERM and SIGKILL. For vLLM: its own `--shutdown-timeout` at least.
@@ -168,6 +171,7 @@ impl EngineConfig {
             gpus_per_replica,
             env,
             readiness: ReadinessConfig::resolve(wire.readiness, source)?,
+            dialect: dialect(wire.dialect, wire.metrics, source)?,
             metrics_path: path(wire.metrics_path, "engine.metricsPath", "/metrics", source)?,
             sleep: sleep.map(|sleep| SleepConfig::resolve(sleep, source)).transpose()?,
             shutdown_timeout: duration(&wire.shutdown_timeout, Duration::from_secs(30)),
@@ -283,6 +287,37 @@ fn path(
         Problem::out_of_range(key, format!("`{value}`"), "a path that starts with `/`")
     })?;
     Ok(value)
+}
+
+fn dialect(
+    name: Option<Spanned<String>>,
+    metrics: Option<Spanned<MetricNames>>,
+    source: &Source<'_>,
+) -> Result<Dialect, ConfigError> {
+    if let Some(names) = metrics {
+        let place = Some(names.referenced);
+        let name_at = at(&name).or(place);
+        source.require(name.is_none(), name_at, || Problem::DialectAndMetrics)?;
+        if let Some(key) = names.value.mistake() {
+            let all = names.value.all();
+            let given = all.iter().find(|(of, _)| *of == key).and_then(|(_, name)| *name);
+            let value = given.map_or_else(|| "not given".to_owned(), |name| format!("`{name}`"));
+            let allowed = "the name of a metric, as in `my_engine_requests_running`";
+            let key = format!("engine.metrics.{key}");
+            return Err(source.error(place, Problem::out_of_range(key, value, allowed)));
+        }
+        return Ok(Dialect::Custom(Box::new(names.value)));
+    }
+    let Some(Spanned { value, referenced, .. }) = name else { return Ok(Dialect::Auto) };
+    if value == "auto" {
+        return Ok(Dialect::Auto);
+    }
+    DialectName::of(&value).map(Dialect::Known).ok_or_else(|| {
+        let names = DialectName::ALL.map(DialectName::name).join(", ");
+        let allowed = format!("one of auto, {names}");
+        let problem = Problem::out_of_range("engine.dialect", format!("`{value}`"), allowed);
+        source.error(Some(referenced), problem)
+    })
 }
 
 fn duration(value: &Option<Spanned<DurationText>>, default: Duration) -> Duration {

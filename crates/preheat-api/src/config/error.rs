@@ -78,6 +78,8 @@ pub enum Problem {
     CommandEmpty,
     #[error("pool `{0}` has both `engine.command` and `engine.emulated`; it must have one of them")]
     CommandAndEmulated(String),
+    #[error("both `engine.dialect` and `engine.metrics` are given; only one of them can be")]
+    DialectAndMetrics,
     #[error("`{{{name}}}` in `{key}` is no placeholder; it must be one of {}", placeholders())]
     PlaceholderUnknown { key: String, name: String },
     #[error("`engine.command` has no `{{port}}`; replicas would all listen on the same port")]
@@ -140,6 +142,9 @@ impl ConfigError {
             Problem::StandbyPriceMissing => {
                 "`price: 0.25` where a sleeping replica costs a quarter of one that is awake, 1 where \
                  it keeps its GPU for itself; or `replicas: 2` to keep two asleep whatever comes"
+            }
+            Problem::DialectAndMetrics => {
+                "`dialect` is for engines whose metrics are known, `metrics` for all others"
             }
             Problem::CommandWithoutPort => "for example `--port`, `\"{port}\"`",
             Problem::PlaceholderUnknown { .. } => "for literal braces, double them: `{{name}}`",

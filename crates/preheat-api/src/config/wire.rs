@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::values::{BytesText, DurationText, OneOrMore};
+use crate::dialect::MetricNames;
 
 type Set<T> = Option<Spanned<T>>;
 
@@ -156,6 +157,8 @@ pub(super) struct EngineWire {
     #[serde(default)]
     pub(super) readiness: ReadinessWire,
     pub(super) metrics_path: Set<String>,
+    pub(super) dialect: Set<String>,
+    pub(super) metrics: Set<MetricNames>,
     pub(super) sleep: Option<SleepWire>,
     pub(super) shutdown_timeout: Set<DurationText>,
 }

@@ -242,6 +242,37 @@ fn an_engine_must_be_startable_and_reachable() {
     );
     check(
         "18100-18109\n",
+        "18100-18109\n      dialect: vllm2\n",
+        &[
+            "preheat.yaml:9:16: `engine.dialect` is `vllm2`; it must be one of auto, vllm, sglang, tensorrt-llm, triton, tgi, llama.cpp, dynamo, endpoint-picker",
+            "  |",
+            "9 |       dialect: vllm2",
+            "  |                ^",
+        ],
+    );
+    check(
+        "18100-18109\n",
+        "18100-18109\n      metrics: {running: my_running}\n",
+        &[
+            "preheat.yaml:9:16: `engine.metrics.waiting` is not given; it must be the name of a metric, as in `my_engine_requests_running`",
+            "  |",
+            "9 |       metrics: {running: my_running}",
+            "  |                ^",
+        ],
+    );
+    check(
+        "18100-18109\n",
+        "18100-18109\n      metrics: {running: a, waiting: b}\n      dialect: vllm\n",
+        &[
+            "preheat.yaml:10:16: both `engine.dialect` and `engine.metrics` are given; only one of them can be",
+            "   |",
+            "10 |       dialect: vllm",
+            "   |                ^",
+            "hint: `dialect` is for engines whose metrics are known, `metrics` for all others",
+        ],
+    );
+    check(
+        "18100-18109\n",
         "18100-18109\n      readiness: {canary: maybe}\n",
         &[
             "preheat.yaml:9:27: invalid boolean",

@@ -21,7 +21,7 @@ pub(crate) fn observation(tick: u64, replicas: u64, in_flight: u32) -> Observati
         completions: arrivals,
         prompt_tokens: 13_000,
         generation_tokens: 2_500,
-        preemptions: 0,
+        preemptions: Some(0),
     };
     let itl = LatencyMean { over: TICK, count: 2_400, mean: Duration::from_millis(30) };
     let replica = |id| ReplicaObservation {

@@ -1,6 +1,6 @@
 //! `/metrics` against what a real vLLM 0.32.0 answered, and its values under load.
 
-use preheat_runtime::dialect::vllm;
+use preheat_runtime::dialect::Dialects;
 use preheat_runtime::exposition::Format;
 use serde_json::json;
 
@@ -179,7 +179,7 @@ async fn preheats_own_reader_understands_it() {
     let emulator = Emulator::serving(options(), FAST).await;
     emulator.completion(30).await.rest().await;
     let body = emulator.metrics().await.0;
-    let scrape = vllm::read(body.as_bytes(), Format::Text).unwrap();
+    let scrape = Dialects::known().read(body.as_bytes(), Format::Text).unwrap();
     assert_eq!(scrape.model_name.as_deref(), Some("tiny"));
     assert_eq!((scrape.running, scrape.waiting), (Some(0), Some(0)));
     assert_eq!(scrape.kv_capacity_tokens, Some(200_000));

@@ -18,7 +18,7 @@ use kube::CustomResourceExt;
 pub use settings::{Fallback, Settings, SettingsError};
 pub use spec::{
     Behavior, ColdStart, Engine, EngineType, FallbackSpec, InferenceAutoscaler,
-    InferenceAutoscalerSpec, Mode, Pause, ScaleDown, ScaleLimit, SloSpec, TargetRef,
+    InferenceAutoscalerSpec, Metrics, Mode, Pause, ScaleDown, ScaleLimit, SloSpec, TargetRef,
 };
 pub use status::{Condition, ConditionStatus, InferenceAutoscalerStatus};
 

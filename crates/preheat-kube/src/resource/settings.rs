@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use preheat_api::config::parse_duration;
+use preheat_api::dialect::Dialect;
 use preheat_api::pool_keys::{KeyError, PoolKeys};
 use preheat_core::{Policy, ReplicaCount};
 
-use super::spec::{Engine, InferenceAutoscalerSpec, Mode, Pause, TargetRef};
+use super::spec::{Engine, EngineType, InferenceAutoscalerSpec, Mode, Pause, TargetRef};
 
 /// A checked spec.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +20,8 @@ pub struct Settings {
     pub pause: Option<Pause>,
     /// Where metrics are.
     pub engine: Engine,
+    /// How they are read.
+    pub dialect: Dialect,
     /// How it is scaled.
     pub policy: Policy,
     /// What to hold when nobody tells anything.
@@ -95,9 +98,36 @@ impl Settings {
             mode: spec.mode,
             pause: spec.pause,
             engine: spec.engine.clone(),
+            dialect: dialect(&spec.engine)?,
             policy,
             fallback,
         })
+    }
+}
+
+fn dialect(engine: &Engine) -> Result<Dialect, SettingsError> {
+    let Some(metrics) = &engine.metrics else { return Ok(engine.type_.dialect()) };
+    let dialect = metrics.dialect();
+    let mistake = match &dialect {
+        Dialect::Custom(names) => names.mistake(),
+        Dialect::Auto | Dialect::Known(_) => None,
+    };
+    let wrong = |key: &str, value: &str, allowed: &str| {
+        let (key, value, allowed) = (key.to_owned(), value.to_owned(), allowed.to_owned());
+        SettingsError::Key(KeyError { key, value, allowed })
+    };
+    if engine.type_ != EngineType::Auto {
+        return Err(wrong(
+            "engine.metrics",
+            "given",
+            "left out where engine.type says whose they are",
+        ));
+    }
+    match mistake {
+        Some(key) => {
+            Err(wrong(&format!("engine.metrics.{key}"), "no metric's name", "a metric's name"))
+        }
+        None => Ok(dialect),
     }
 }
 

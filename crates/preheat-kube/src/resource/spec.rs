@@ -6,6 +6,7 @@
 #![expect(clippy::duplicated_attributes, reason = "several printed columns have the same type")]
 
 use kube::{CustomResource, KubeSchema};
+use preheat_api::dialect::{Dialect, DialectName, MetricNames};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -169,6 +170,9 @@ pub struct Engine {
     #[serde(default = "path_default")]
     #[schemars(length(min = 1, max = 256), regex(pattern = "^/[!-~]*$"))]
     pub metrics_path: String,
+    /// What its metrics are called, where `type` does not know them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
     /// The engine's container, where it is not a pod's first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
@@ -179,13 +183,114 @@ pub struct Engine {
     pub gpus_per_replica: u32,
 }
 
+/// Names of metrics, by what they tell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Metrics {
+    /// Requests in the batch, a gauge.
+    #[schemars(schema_with = "metric")]
+    pub running: String,
+    /// Requests that wait for a place in it, a gauge.
+    #[schemars(schema_with = "metric")]
+    pub waiting: String,
+    /// Share of the KV cache in use, a gauge from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "metric")]
+    pub kv_utilization: Option<String>,
+    /// Requests that ended well, a counter. Without it and both of tokens, nobody knows what arrives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "metric")]
+    pub completions: Option<String>,
+    /// Prompt tokens, a counter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "metric")]
+    pub prompt_tokens: Option<String>,
+    /// Generated tokens, a counter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "metric")]
+    pub generation_tokens: Option<String>,
+    /// Time to first token, a histogram of seconds, without `_bucket`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "metric")]
+    pub ttft: Option<String>,
+    /// Inter-token latency, a histogram of seconds, without `_bucket`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "metric")]
+    pub itl: Option<String>,
+}
+
+impl Metrics {
+    /// How they are read.
+    pub fn dialect(&self) -> Dialect {
+        Dialect::Custom(Box::new(MetricNames {
+            running: Some(self.running.clone()),
+            waiting: Some(self.waiting.clone()),
+            kv_utilization: self.kv_utilization.clone(),
+            completions: self.completions.clone(),
+            prompt_tokens: self.prompt_tokens.clone(),
+            generation_tokens: self.generation_tokens.clone(),
+            preemptions: None,
+            ttft: self.ttft.clone(),
+            itl: self.itl.clone(),
+        }))
+    }
+}
+
+/// The name of a metric.
+fn metric(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 256,
+        "pattern": "^[a-zA-Z_:][a-zA-Z0-9_:]*$",
+    })
+}
+
 /// Whose metrics they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum EngineType {
-    /// vLLM's, also served by what imitates it.
+    /// Told by their names.
     #[default]
+    Auto,
+    /// vLLM's, also served by what imitates it.
     #[serde(rename = "vLLM")]
     Vllm,
+    /// SGLang's.
+    #[serde(rename = "SGLang")]
+    Sglang,
+    /// Those of `trtllm-serve`, which are at `/prometheus/metrics`.
+    #[serde(rename = "TensorRT-LLM")]
+    TensorRtLlm,
+    /// Triton's, with the TensorRT-LLM backend.
+    Triton,
+    /// Text Generation Inference's.
+    #[serde(rename = "TGI")]
+    Tgi,
+    /// Those of llama.cpp's server.
+    #[serde(rename = "llama.cpp")]
+    LlamaCpp,
+    /// Those of Dynamo's frontend.
+    Dynamo,
+    /// The endpoint picker's.
+    EndpointPicker,
+}
+
+impl EngineType {
+    /// How they are read.
+    pub const fn dialect(self) -> Dialect {
+        let name = match self {
+            Self::Auto => return Dialect::Auto,
+            Self::Vllm => DialectName::Vllm,
+            Self::Sglang => DialectName::Sglang,
+            Self::TensorRtLlm => DialectName::TensorRtLlm,
+            Self::Triton => DialectName::Triton,
+            Self::Tgi => DialectName::Tgi,
+            Self::LlamaCpp => DialectName::LlamaCpp,
+            Self::Dynamo => DialectName::Dynamo,
+            Self::EndpointPicker => DialectName::EndpointPicker,
+        };
+        Dialect::Known(name)
+    }
 }
 
 impl Default for Engine {
@@ -194,6 +299,7 @@ impl Default for Engine {
             type_: EngineType::default(),
             metrics_port: port_default(),
             metrics_path: path_default(),
+            metrics: None,
             container: None,
             gpus_per_replica: gpus_default(),
         }

@@ -146,6 +146,14 @@ fn mistakes_are_named_as_in_a_file() {
             "`spec.fallback.replicas` is 3; it must be at most maxReplicas, which is 2",
         ),
         (
+            "maxReplicas: 2\nengine: {type: SGLang, metrics: {running: a, waiting: b}}\n",
+            "`spec.engine.metrics` is given; it must be left out where engine.type says whose they are",
+        ),
+        (
+            "maxReplicas: 2\nengine: {metrics: {running: sum(a), waiting: b}}\n",
+            "`spec.engine.metrics.running` is no metric's name; it must be a metric's name",
+        ),
+        (
             "maxReplicas: 2\nbehavior: {scaleDown: {limit: {share: 1.5}}}\n",
             "`spec.behavior.scaleDown.limit.share` is 1.5; it must be from 0 to 1",
         ),

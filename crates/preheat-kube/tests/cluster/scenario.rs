@@ -193,6 +193,7 @@ impl Scenario {
             }),
             journal_file: journal_file.clone(),
             instance: name.to_owned(),
+            metrics: None,
             headline,
         };
         let clock = Clock::start(TimeScale::REAL);

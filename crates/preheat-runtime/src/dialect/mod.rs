@@ -1,15 +1,23 @@
-//! What one scrape of an engine says, in preheat's words. Each engine's own names for it are in a
-//! submodule, and nowhere else.
+//! What one scrape of an engine says, in preheat's words. Each engine's own names for it are in
+//! [`known`], and nowhere else.
 //!
 //! **Invariant:** a series that was not in the body is `None`, never zero.
 
 use preheat_core::Utilization;
 
-pub mod vllm;
+pub mod known;
+mod reader;
+mod series;
+pub mod table;
+
+pub use reader::{Dialects, Unrecognised};
+pub use table::Signal;
 
 /// One scrape of one replica, summed over the engines inside it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EngineScrape {
+    /// Whose metrics they were read as, as a configuration calls it.
+    pub dialect: Option<&'static str>,
     /// Name the engine serves its model under. An engine with several names labels its series with
     /// the first only, so this is no ground to reject a replica.
     pub model_name: Option<String>,
@@ -29,6 +37,44 @@ pub struct EngineScrape {
     pub ttft: Option<Histogram>,
     /// Inter-token latency since the engine started.
     pub itl: Option<Histogram>,
+    /// What must be told and was not: the engine has given it another name, most likely.
+    pub missing: Vec<MissingSignal>,
+    /// Where something is missing: names in the body that begin as the dialect's do and that it does
+    /// not know.
+    pub unknown: Vec<String>,
+}
+
+/// A signal that a dialect tells, and that a body does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingSignal {
+    /// What is missing.
+    pub signal: &'static str,
+    /// What it was looked for as.
+    pub names: Vec<String>,
+}
+
+impl EngineScrape {
+    /// What is missing, as a sentence; `None` when nothing is.
+    pub fn trouble(&self) -> Option<String> {
+        let missing = self
+            .missing
+            .iter()
+            .map(|signal| format!("{} (`{}`)", signal.signal, signal.names.join("` or `")));
+        let missing: Vec<String> = missing.collect();
+        if missing.is_empty() {
+            return None;
+        }
+        let (dialect, missing) = (self.dialect.unwrap_or("?"), missing.join(" and "));
+        let known = format!("its {dialect} metrics do not tell {missing}");
+        if self.unknown.is_empty() {
+            return Some(format!("{known}; what is inside is not known, and it is held"));
+        }
+        let unknown = self.unknown.join("`, `");
+        Some(format!(
+            "{known}; it has `{unknown}`, which are not known: if one is its new name, set \
+             `engine.metrics`; until then what is inside is not known, and it is held"
+        ))
+    }
 }
 
 /// Totals since an engine's start.
@@ -118,3 +164,6 @@ impl Histogram {
             && self.buckets.iter().zip(&other.buckets).all(|(a, b)| a.le == b.le)
     }
 }
+
+#[cfg(test)]
+mod tests;

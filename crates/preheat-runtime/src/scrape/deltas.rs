@@ -40,7 +40,8 @@ pub fn restarted(earlier: &EngineScrape, later: &EngineScrape) -> bool {
 }
 
 /// What was counted between two scrapes. After a restart that is the new value, as everything in it
-/// was counted since. `None` unless both scrapes have all four totals and time passed between them.
+/// was counted since. `None` unless both scrapes have completions and tokens and time
+/// passed between them; preemptions are told only by some engines.
 pub fn counters_between(
     earlier: &Sample<EngineScrape>,
     later: &Sample<EngineScrape>,
@@ -60,7 +61,7 @@ pub fn counters_between(
         completions: delta(|totals| totals.completions)?,
         prompt_tokens: delta(|totals| totals.prompt_tokens)?,
         generation_tokens: delta(|totals| totals.generation_tokens)?,
-        preemptions: delta(|totals| totals.preemptions)?,
+        preemptions: delta(|totals| totals.preemptions),
     })
 }
 

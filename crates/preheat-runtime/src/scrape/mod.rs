@@ -21,8 +21,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::dialect::{EngineScrape, vllm};
+use crate::dialect::{Dialects, EngineScrape, Unrecognised};
 use crate::exposition::Format;
+use crate::prometheus::PrometheusError;
 
 pub mod deltas;
 mod signals;
@@ -55,7 +56,7 @@ pub enum Selection {
     Everything,
     /// Only the series that are read, by `name[]` as Python's `prometheus_client` understands it.
     /// A server that doesn't answers with everything; one that then has none of them is asked for
-    /// everything, and so from there on.
+    /// everything, and so from there on. So is one of which it is not said whose metrics it has.
     Wanted,
 }
 
@@ -72,7 +73,7 @@ impl Default for ScrapeConfig {
 }
 
 /// Where a replica's metrics are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ScrapeTarget {
     /// Whose they are.
     pub id: ReplicaId,
@@ -80,6 +81,8 @@ pub struct ScrapeTarget {
     pub address: SocketAddr,
     /// The path, `/metrics` nearly always. It may carry a query.
     pub path: Arc<str>,
+    /// Whose metrics they may be.
+    pub dialects: Arc<Dialects>,
 }
 
 /// One replica's answer and the model time it was true at, or why there is none.
@@ -111,10 +114,16 @@ pub enum ScrapeError {
     Body(#[source] hyper::Error),
     /// Its answer has nothing of an engine in it.
     #[error("not an engine's metrics")]
-    Malformed(#[source] vllm::Unrecognised),
+    Malformed(#[source] Unrecognised),
     /// Its path makes no URI.
     #[error("the target's path is not valid in a URI")]
     Path(#[source] http::Error),
+    /// A Prometheus is asked in its place, and has not seen it for so long.
+    #[error("Prometheus has seen nothing of it for {0:?}")]
+    Unseen(Duration),
+    /// A Prometheus is asked in its place, and gave no answer.
+    #[error("Prometheus gave no answer")]
+    Prometheus(#[source] Arc<PrometheusError>),
     /// The task that scraped it was lost. Nothing known leads here.
     #[error("the scraping task ended early")]
     Lost(#[source] tokio::task::JoinError),
@@ -199,7 +208,9 @@ impl Shared {
 
     /// Asks for what the configuration says, and for everything when that came to nothing.
     async fn ask(&self, target: &ScrapeTarget) -> Result<EngineScrape, ScrapeError> {
-        let selects = self.config.selection == Selection::Wanted && self.is_selective(target);
+        let selects = self.config.selection == Selection::Wanted
+            && !target.dialects.are_several()
+            && self.is_selective(target);
         if selects {
             match self.fetch(target, Selection::Wanted).await {
                 // An engine that is one has these two.
@@ -236,7 +247,7 @@ impl Shared {
         let content_type = response.headers().get(header::CONTENT_TYPE);
         let format = Format::of_content_type(content_type.map(|value| value.as_bytes()));
         let body = read_body(response, self.config.body_max_bytes).await?;
-        vllm::read(&body, format).map_err(ScrapeError::Malformed)
+        target.dialects.read(&body, format).map_err(ScrapeError::Malformed)
     }
 
     fn is_selective(&self, target: &ScrapeTarget) -> bool {
@@ -259,7 +270,7 @@ fn request(
 ) -> Result<Request<Empty<Bytes>>, ScrapeError> {
     let mut path_and_query = target.path.to_string();
     if selection == Selection::Wanted {
-        for name in vllm::SERIES_NAMES {
+        for name in target.dialects.series_names() {
             let separator = if path_and_query.contains('?') { '&' } else { '?' };
             // `[` and `]` must be escaped in a query; the names have no character that must.
             path_and_query.extend([separator]);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use preheat_core::{Counters, LatencyMean, LatencyWindow, ReplicaId, ReplicaObservation, Sample};
 
-use super::ScrapeResult;
 use super::deltas::{LatencyHistory, counters_between, itl_between, restarted};
+use super::{ScrapeError, ScrapeResult};
 use crate::dialect::{EngineScrape, SleepState};
 
 /// Time that latency quantiles are taken over, unless a caller says otherwise: long enough for a
@@ -32,6 +32,9 @@ pub struct ReplicaSignals {
     ttft: LatencyHistory,
     itl: Option<Sample<LatencyMean>>,
     failures_in_a_row: u32,
+    /// What the last scrapes that failed or lacked something had in common.
+    trouble: Option<String>,
+    trouble_told: bool,
 }
 
 impl Default for SignalStore {
@@ -60,8 +63,23 @@ impl SignalStore {
             self.replicas.entry(id).or_insert_with(|| ReplicaSignals::new(latency_window));
         match result {
             Ok(scrape) => signals.succeeded(scrape),
-            Err(_) => signals.failures_in_a_row = signals.failures_in_a_row.saturating_add(1),
+            Err(error) => {
+                signals.failures_in_a_row = signals.failures_in_a_row.saturating_add(1);
+                // Only what was read can say that it is of something else.
+                if let ScrapeError::Malformed(unrecognised) = error {
+                    signals.set_trouble(Some(unrecognised.to_string()));
+                }
+            }
         }
+    }
+
+    /// What replicas' metrics lack that they must tell, each said once.
+    pub fn new_troubles(&mut self) -> Vec<(ReplicaId, String)> {
+        let new = |(id, signals): (&ReplicaId, &mut ReplicaSignals)| {
+            let trouble = signals.trouble.clone()?;
+            (!std::mem::replace(&mut signals.trouble_told, true)).then_some((*id, trouble))
+        };
+        self.replicas.iter_mut().filter_map(new).collect()
     }
 
     /// What is known of a replica.
@@ -96,6 +114,19 @@ impl ReplicaSignals {
             ttft: LatencyHistory::new(latency_window),
             itl: None,
             failures_in_a_row: 0,
+            trouble: None,
+            trouble_told: false,
+        }
+    }
+
+    /// What its metrics lack that they must tell.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    fn set_trouble(&mut self, trouble: Option<String>) {
+        if self.trouble != trouble {
+            (self.trouble, self.trouble_told) = (trouble, false);
         }
     }
 
@@ -133,6 +164,7 @@ impl ReplicaSignals {
 
     fn succeeded(&mut self, scrape: Sample<EngineScrape>) {
         self.failures_in_a_row = 0;
+        self.set_trouble(scrape.value.trouble());
         let mut is_restart = false;
         if let Some(last) = &self.last {
             if scrape.observed_at <= last.observed_at {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use preheat_api::dialect::{Dialect, DialectName};
 use preheat_core::ReplicaId;
 use preheat_runtime::clock::{Clock, TimeScale};
+use preheat_runtime::dialect::Dialects;
 use preheat_runtime::scrape::{ScrapeError, ScrapeResult, ScrapeTarget, Scraper};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -154,7 +156,8 @@ fn selected(request: &str) -> String {
 }
 
 pub(crate) fn target(id: u64, address: SocketAddr) -> ScrapeTarget {
-    ScrapeTarget { id: ReplicaId(id), address, path: "/metrics".into() }
+    let dialects = Dialects::of(&Dialect::Known(DialectName::Vllm));
+    ScrapeTarget { id: ReplicaId(id), address, path: "/metrics".into(), dialects }
 }
 
 pub(crate) async fn scrape_one(scraper: &Scraper, address: SocketAddr) -> ScrapeResult {
@@ -176,6 +179,8 @@ pub(crate) fn outcome(result: &ScrapeResult) -> String {
         Err(ScrapeError::Body(_)) => "body".to_owned(),
         Err(ScrapeError::Malformed(_)) => "malformed".to_owned(),
         Err(ScrapeError::Path(_)) => "path".to_owned(),
-        Err(ScrapeError::Lost(_)) => "lost".to_owned(),
+        Err(
+            error @ (ScrapeError::Lost(_) | ScrapeError::Unseen(_) | ScrapeError::Prometheus(_)),
+        ) => error.to_string(),
     }
 }

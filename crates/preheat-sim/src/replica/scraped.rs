@@ -52,7 +52,7 @@ impl Scraped {
                 completions: metrics.completions_total - last.completions_total,
                 prompt_tokens: metrics.prompt_tokens_total - last.prompt_tokens_total,
                 generation_tokens: metrics.generation_tokens_total - last.generation_tokens_total,
-                preemptions: metrics.preemptions_total - last.preemptions_total,
+                preemptions: Some(metrics.preemptions_total - last.preemptions_total),
             };
             self.counters = Some(Sample::new(counters, metrics.at));
             self.itl = itl(last, &metrics).map(|itl| Sample::new(itl, metrics.at));

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::PrometheusArgs;
+
 #[derive(Debug, Args)]
 pub(crate) struct ControllerArgs {
     /// How to reach the cluster [default: the usual files, or in a pod its service account]
@@ -32,6 +34,12 @@ pub(crate) struct ControllerArgs {
     /// health only
     #[arg(long)]
     pub(crate) admin_token_file: Option<PathBuf>,
+    // For pods that can't be asked for their metrics.
+    #[command(flatten)]
+    pub(crate) source: PrometheusArgs,
+    /// Label that names a pod in it
+    #[arg(long, default_value = "pod", requires = "prometheus")]
+    pub(crate) prometheus_pod_label: String,
     /// This process's name among several
     #[arg(long, env = "POD_NAME", hide_env = true)]
     pub(crate) identity: Option<String>,

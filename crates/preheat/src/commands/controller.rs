@@ -10,6 +10,7 @@ use preheat_kube::{ControllerOptions, KubeController, LeaseOptions, PoolStatuses
 use preheat_local::StateDir;
 use preheat_runtime::clock::{Clock, TimeScale};
 use preheat_runtime::journal::{Journal, JournalOptions};
+use preheat_runtime::prometheus::{PodSource, Prometheus};
 use preheat_web::{Admin, Source, StatusSource};
 use tokio::sync::watch;
 
@@ -53,11 +54,18 @@ async fn control(args: ControllerArgs) -> anyhow::Result<Answer> {
         name: preheat_kube::manifests::NAME.to_owned(),
         identity: instance.clone(),
     });
+    let metrics = args.source.config().map(Prometheus::new).transpose().map_err(|error| {
+        let hint = error.hint();
+        hinted(error, hint)
+    })?;
+    let metrics =
+        metrics.map(|prometheus| PodSource { prometheus, pod_label: args.prometheus_pod_label });
     let options = ControllerOptions {
         namespace: args.namespace,
         lease,
         journal_file: journal_file.clone(),
         instance,
+        metrics,
         headline: words::headline,
     };
     let controller =

@@ -1,5 +1,6 @@
 //! One file for each command; each takes its arguments and says how it went.
 
+mod backtest;
 mod coldstart;
 mod compare;
 mod controller;
@@ -45,6 +46,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Answer> {
         Command::Compare(args) => compare::run(&args),
         Command::Scenario(args) => scenario::run(&args),
         Command::Size(args) => size::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
         Command::Coldstart(args) => coldstart::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Dashboard(args) => dashboard::run(&args),

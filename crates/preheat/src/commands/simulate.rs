@@ -121,14 +121,14 @@ fn recorded(
 }
 
 /// Who scales.
-enum Policy {
+pub(super) enum Policy {
     Oracle,
     Setting(Setting),
 }
 
 impl Policy {
     /// By its name, or as a file says.
-    fn of(asked: &str) -> anyhow::Result<Self> {
+    pub(super) fn of(asked: &str) -> anyhow::Result<Self> {
         if asked == ORACLE {
             return Ok(Self::Oracle);
         }

@@ -133,7 +133,7 @@ impl Toy {
             completions: self.noise(u64::from(inside) + 1),
             prompt_tokens: self.noise(5000),
             generation_tokens: self.noise(9000),
-            preemptions: 0,
+            preemptions: Some(0),
         };
         let latency = LatencyWindow {
             count: 20 + self.noise(9),

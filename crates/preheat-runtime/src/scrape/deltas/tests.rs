@@ -30,6 +30,7 @@ fn check(
     let counters = counters_between(earlier, later).map(|counters| {
         let Counters { over, completions, prompt_tokens, generation_tokens, preemptions } =
             counters;
+        let preemptions = preemptions.unwrap();
         (over.as_secs(), [completions, prompt_tokens, generation_tokens, preemptions])
     });
     assert_eq!(counters, expected);
@@ -46,9 +47,14 @@ fn counters() {
     check(&earlier, &scrape(9, [7, 150, 260, 1]), None);
     // A total that is absent on either side.
     let mut absent = scrape(12, [7, 150, 260, 1]);
-    absent.value.counters.preemptions = None;
+    absent.value.counters.completions = None;
     check(&earlier, &absent, None);
     check(&absent, &scrape(14, [7, 150, 260, 1]), None);
+    // Of preemptions many engines tell nothing, and nothing is decided by them.
+    let mut without = scrape(12, [7, 150, 260, 1]);
+    without.value.counters.preemptions = None;
+    let counters = counters_between(&earlier, &without).unwrap();
+    assert_eq!((counters.completions, counters.preemptions), (2, None));
 }
 
 #[test]
@@ -108,7 +114,7 @@ fn quantiles_as_promql_estimates_them() {
 #[test]
 fn the_captured_engine_under_load() {
     let read = |body: &[u8]| {
-        let scrape = crate::dialect::vllm::read(body, crate::exposition::Format::Text);
+        let scrape = crate::dialect::Dialects::known().read(body, crate::exposition::Format::Text);
         scrape.unwrap().ttft.unwrap()
     };
     let idle = read(include_bytes!("../../../fixtures/vllm-0.32.0/idle.prom"));

@@ -4,7 +4,7 @@ use preheat_core::{Instant, ReplicaPhase};
 use proptest::prelude::*;
 
 use super::*;
-use crate::dialect::vllm;
+use crate::dialect::Dialects;
 use crate::exposition::Format;
 use crate::scrape::ScrapeError;
 
@@ -17,7 +17,7 @@ fn at(secs: u64) -> Instant {
 }
 
 fn good(secs: u64, body: &[u8]) -> ScrapeResult {
-    Ok(Sample::new(vllm::read(body, Format::Text).unwrap(), at(secs)))
+    Ok(Sample::new(Dialects::known().read(body, Format::Text).unwrap(), at(secs)))
 }
 
 fn observation(store: &SignalStore) -> ReplicaObservation {
@@ -127,7 +127,7 @@ proptest! {
             for (at, byte) in edits {
                 *at.get_mut(body.as_mut_slice()) = byte;
             }
-            let Ok(scrape) = vllm::read(&body, Format::Text) else { continue };
+            let Ok(scrape) = Dialects::known().read(&body, Format::Text) else { continue };
             let totals = scrape.counters;
             store.record(ID, Ok(Sample::new(scrape, at(secs))));
             let observation = observation(&store);
@@ -141,4 +141,29 @@ proptest! {
             prop_assert!(observation.itl.is_none_or(|itl| itl.value.count > 0));
         }
     }
+}
+
+#[test]
+fn a_metric_that_is_renamed_is_told_once_and_never_read_as_idle() {
+    let renamed = String::from_utf8_lossy(LOADED)
+        .replace("vllm:num_requests_running", "vllm:requests_running");
+    let id = ReplicaId(1);
+    let mut store = SignalStore::default();
+    store.record(id, good(1, LOADED));
+    assert_eq!(store.new_troubles(), []);
+    store.record(id, good(3, renamed.as_bytes()));
+    let troubles = store.new_troubles();
+    assert!(
+        troubles[0].1.contains("requests running (`vllm:num_requests_running`)"),
+        "{troubles:?}"
+    );
+    assert!(troubles[0].1.contains("`vllm:requests_running`"), "{troubles:?}");
+    store.record(id, good(5, renamed.as_bytes()));
+    assert_eq!(store.new_troubles(), []);
+    assert_eq!(store.get(id).unwrap().last().unwrap().value.running, None);
+    // An engine of another kind beside it, in the same pool.
+    let llama: &[u8] = include_bytes!("../../../fixtures/llama.cpp-loaded.prom");
+    store.record(ReplicaId(2), good(5, llama));
+    let other = store.get(ReplicaId(2)).unwrap().last().unwrap();
+    assert_eq!((other.value.running, other.value.waiting), (Some(4), Some(12)));
 }

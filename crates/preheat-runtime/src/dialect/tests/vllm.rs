@@ -1,13 +1,18 @@
 //! Captured bodies, and what older and larger servers write.
 
-use super::*;
+use preheat_core::Utilization;
+
+use super::{LLAMA, read};
+use crate::dialect::*;
+use crate::exposition::Format;
+use preheat_api::dialect::{Dialect as Choice, DialectName};
 
 const IDLE: &str = include_str!("../../../fixtures/vllm-0.32.0/idle.prom");
 const LOADED: &str = include_str!("../../../fixtures/vllm-0.32.0/loaded.prom");
 const ASLEEP: &str = include_str!("../../../fixtures/vllm-0.32.0/asleep_two_pending.prom");
 
 fn scrape(body: &str) -> EngineScrape {
-    read(body.as_bytes(), Format::Text).unwrap()
+    read(body).unwrap()
 }
 
 fn buckets(histogram: &Histogram) -> Vec<(f64, u64)> {
@@ -60,7 +65,13 @@ fn only_the_sleep_state_tells_that_an_engine_sleeps() {
 #[test]
 fn a_missing_series_is_none() {
     let scrape = scrape("vllm:num_requests_running{engine=\"0\"} 3\n");
-    assert_eq!(scrape, EngineScrape { running: Some(3), ..EngineScrape::default() });
+    let missing = MissingSignal {
+        signal: "requests waiting",
+        names: vec!["vllm:num_requests_waiting".to_owned()],
+    };
+    let dialect = Some("vllm");
+    let (running, missing) = (Some(3), vec![missing]);
+    assert_eq!(scrape, EngineScrape { dialect, running, missing, ..EngineScrape::default() });
 }
 
 #[test]
@@ -138,34 +149,45 @@ vllm:request_success_total{finished_reason="stop"} 5
 fn values_that_no_count_can_have_are_absent() {
     for value in ["NaN", "-1", "+Inf"] {
         let scrape = scrape(&format!(
-            "vllm:num_requests_running {value}\nvllm:kv_cache_usage_perc {value}\n\
+            "vllm:num_requests_running {value}\nvllm:num_requests_waiting {value}\n\
+             vllm:kv_cache_usage_perc {value}\n\
              vllm:prompt_tokens_total {value}\n\
              vllm:inter_token_latency_seconds_bucket{{le=\"+Inf\"}} {value}\n"
         ));
-        assert_eq!(scrape, EngineScrape::default(), "{value}");
+        let nothing = EngineScrape { dialect: Some("vllm"), ..EngineScrape::default() };
+        assert_eq!(scrape, nothing, "{value}");
     }
 }
 
 #[test]
 fn bodies_of_something_else() {
     let check = |body: &str, malformed| {
-        let bytes = body.len();
-        assert_eq!(read(body.as_bytes(), Format::Text), Err(Unrecognised { bytes, malformed }));
+        let vllm = Dialects::of(&Choice::Known(DialectName::Vllm));
+        let refused = vllm.read(body.as_bytes(), Format::Text).unwrap_err();
+        assert_eq!((refused.bytes, refused.malformed), (body.len(), malformed));
     };
     check("", 0);
     check("<html><body>502</body></html>", 0);
     check("vllm:num_requests_running{ 1\n", 1);
-    check(include_str!("../../../fixtures/llama.cpp-loaded.prom"), 0);
+    check(LLAMA, 0);
 }
 
 #[test]
-fn every_name_that_is_asked_for_is_read() {
-    for name in SERIES_NAMES {
-        assert!(Series::of(name.as_bytes()).is_some(), "{name}");
-    }
-    for line in LOADED.lines().filter(|line| !line.starts_with('#')) {
-        let name = line.split(['{', ' ']).next().unwrap();
-        let is_read = Series::of(name.as_bytes()).is_some();
-        assert_eq!(is_read, SERIES_NAMES.contains(&name), "{name}");
-    }
+fn swapped_requests_of_old_versions_wait_too() {
+    let body = "vllm:num_requests_running 2\nvllm:num_requests_waiting 3\n\
+                vllm:num_requests_swapped 4\n";
+    assert_eq!(scrape(body).waiting, Some(7));
+}
+
+#[test]
+fn adapters_and_a_second_model_are_in_the_engine() {
+    let body = r#"vllm:num_requests_running{engine="0",model_name="base"} 3
+vllm:num_requests_running{engine="0",model_name="other"} 4
+vllm:num_requests_waiting{engine="0",model_name="base"} 1
+vllm:num_requests_waiting{engine="0",model_name="other"} 0
+vllm:lora_requests_info{max_lora="4",running_lora_adapters="a,b",waiting_lora_adapters=""} 1.7e+09
+"#;
+    let scrape = scrape(body);
+    assert_eq!((scrape.running, scrape.waiting), (Some(7), Some(1)));
+    assert_eq!(scrape.model_name.as_deref(), Some("base"));
 }

@@ -1,0 +1,287 @@
+//! `preheat backtest`: a past that is read back from where it was recorded comes to what it was.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread;
+
+use serde_json::{Value, json};
+
+const HOURS: u64 = 3;
+const STEP_S: u64 = 30;
+const POOL: [&str; 10] = [
+    "--max-num-seqs",
+    "8",
+    "--cold-start",
+    "120s",
+    "--max-replicas",
+    "30",
+    "--initial-replicas",
+    "3",
+    "--slo-quantile",
+    "0.95",
+];
+
+/// A request: when, prompt tokens, generated tokens.
+type Request = (f64, u64, u64);
+
+/// Traffic that rises and falls twice, with lengths that vary.
+fn traffic() -> Vec<Request> {
+    let mut state = 42_u64;
+    let mut random = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as f64 / (1_u64 << 31) as f64
+    };
+    let (mut at, mut requests) = (0.0, Vec::new());
+    while at < (HOURS * 3600) as f64 {
+        let rate = 2.5 + 1.5 * (at / (HOURS * 3600) as f64 * 4.0 * std::f64::consts::PI).sin();
+        at += -(1.0 - random()).ln() / rate;
+        let (input, output) = (600.0 + 400.0 * random(), 120.0 + 80.0 * random());
+        requests.push((at, input as u64, output as u64));
+    }
+    requests.retain(|request| request.0 < (HOURS * 3600) as f64);
+    requests
+}
+
+fn write_trace(folder: &Path, requests: &[Request]) -> PathBuf {
+    let path = folder.join("day.csv");
+    let mut text = String::from("arrival_s,input_tokens,output_tokens\n");
+    for (at, input, output) in requests {
+        writeln!(text, "{at:.6},{input},{output}").expect("strings take it");
+    }
+    fs::write(&path, text).expect("the trace can be written");
+    path
+}
+
+fn preheat(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_preheat")).args(arguments).output().expect("preheat runs")
+}
+
+#[track_caller]
+fn json_of(arguments: &[&str]) -> Value {
+    let output = preheat(arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("one JSON object")
+}
+
+#[track_caller]
+fn near(what: &str, found: &Value, expected: &Value) {
+    let (found, expected) = (found.as_f64().expect(what), expected.as_f64().expect(what));
+    assert!(
+        (found / expected - 1.0).abs() < 0.02,
+        "{what}: {found} is not within 2 % of {expected}"
+    );
+}
+
+/// What a Prometheus would have seen of the day: counters and gauges of each replica while it is
+/// ready, at each step, and the share of first tokens in time.
+struct Recorded {
+    requests: Vec<Request>,
+    minutes: Vec<Value>,
+}
+
+impl Recorded {
+    fn minute(&self, at: u64, key: &str) -> u64 {
+        let row = self.minutes.get((at / 60) as usize).or(self.minutes.last());
+        row.and_then(|row| row[key].as_u64()).unwrap_or(0)
+    }
+
+    /// Per replica, its counter at each step.
+    fn counters(&self, of: fn(&Request) -> f64) -> Vec<Vec<(u64, f64)>> {
+        let mut replicas: Vec<Vec<(u64, f64)>> = Vec::new();
+        let mut index = 0;
+        for step in 0..=HOURS * 3600 / STEP_S {
+            let at = step * STEP_S;
+            let mut counted = 0.0;
+            while let Some(request) = self.requests.get(index).filter(|r| r.0 <= at as f64) {
+                counted += of(request);
+                index += 1;
+            }
+            let ready = self.minute(at, "ready").max(1) as usize;
+            replicas.resize(replicas.len().max(ready), Vec::new());
+            for replica in replicas.iter_mut().take(ready) {
+                let before = replica.last().map_or(0.0, |last| last.1);
+                replica.push((at, before + counted / ready as f64));
+            }
+        }
+        replicas
+    }
+
+    fn answer(&self, form: &BTreeMap<String, String>) -> String {
+        let query = form.get("query").map(String::as_str).unwrap_or_default();
+        let start: u64 = form.get("start").and_then(|s| s.parse().ok()).unwrap_or(0);
+        let matrix = |name: &str, replicas: Vec<Vec<(u64, f64)>>| -> Vec<Value> {
+            let series = replicas.into_iter().enumerate().map(|(replica, points)| {
+                let values: Vec<Value> = points
+                    .into_iter()
+                    .map(|(at, value)| json!([start + at, value.to_string()]))
+                    .collect();
+                json!({
+                    "metric": {"__name__": name, "instance": format!("r{replica}"), "model_name": "m"},
+                    "values": values,
+                })
+            });
+            series.collect()
+        };
+        let constant = |value: f64| {
+            let mut replicas = self.counters(|_| 0.0);
+            replicas.iter_mut().flatten().for_each(|point| point.1 = value);
+            replicas
+        };
+        let name = |name: &'static str| query.contains(name).then_some(name);
+        let result = if query.starts_with("count by") {
+            vec![json!({"metric": {"__name__": "vllm:num_requests_running"},
+                        "values": [[start, "1"]]})]
+        } else if query.contains("increase(") {
+            let buckets = |le: &str, key: &str| {
+                let values: Vec<Value> = (1..=HOURS * 60)
+                    .map(|minute| {
+                        let count = self.minute((minute - 1) * 60, key);
+                        json!([start + minute * 60, count.to_string()])
+                    })
+                    .collect();
+                json!({"metric": {"le": le}, "values": values})
+            };
+            vec![buckets("2.0", "within_slo"), buckets("+Inf", "arrivals")]
+        } else if let Some(name) = name("vllm:request_success_total") {
+            matrix(name, self.counters(|_| 1.0))
+        } else if let Some(name) = name("vllm:prompt_tokens_total") {
+            matrix(name, self.counters(|request| request.1 as f64))
+        } else if let Some(name) = name("vllm:generation_tokens_total") {
+            matrix(name, self.counters(|request| request.2 as f64))
+        } else if let Some(name) = name("vllm:num_requests_running") {
+            matrix(name, constant(1.0))
+        } else if let Some(name) = name("vllm:num_requests_waiting") {
+            matrix(name, constant(0.0))
+        } else {
+            Vec::new()
+        };
+        let data = json!({"resultType": "matrix", "result": result});
+        json!({"status": "success", "data": data}).to_string()
+    }
+}
+
+/// `a=b&c=d`, decoded.
+fn form(body: &str) -> BTreeMap<String, String> {
+    let decode = |text: &str| {
+        let (mut bytes, mut rest) = (Vec::new(), text.bytes());
+        while let Some(byte) = rest.next() {
+            bytes.push(match byte {
+                b'+' => b' ',
+                b'%' => {
+                    let digits = [rest.next().unwrap_or(0), rest.next().unwrap_or(0)];
+                    let digits = String::from_utf8_lossy(&digits).into_owned();
+                    u8::from_str_radix(&digits, 16).unwrap_or(b'?')
+                }
+                other => other,
+            });
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let pairs = body.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(key, value)| (decode(key), decode(value))).collect()
+}
+
+/// Serves until the test ends.
+fn serve(answer: impl Fn(&BTreeMap<String, String>) -> String + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
+            loop {
+                let mut length = 0;
+                let mut line = String::new();
+                while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+                    let lower = line.to_ascii_lowercase();
+                    if let Some(value) = lower.strip_prefix("content-length:") {
+                        length = value.trim().parse().unwrap_or(0);
+                    }
+                    line.clear();
+                }
+                let mut body = vec![0; length];
+                if length == 0 || reader.read_exact(&mut body).is_err() {
+                    break;
+                }
+                let body = answer(&form(&String::from_utf8_lossy(&body)));
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+                if stream.write_all((head + &body).as_bytes()).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    url
+}
+
+#[test]
+fn a_day_that_was_recorded_comes_to_what_it_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let requests = traffic();
+    let trace = write_trace(folder.path(), &requests);
+    let trace = trace.to_str().expect("a path");
+    let journal = folder.path().join("day.db");
+    let journal = journal.to_str().expect("a path");
+    let simulate = ["simulate", "--trace", trace, "--json", "--series", "--journal", journal];
+    let direct = json_of(&[&simulate[..], &POOL].concat());
+
+    let minutes = direct["series"].as_array().expect("minutes").clone();
+    let recorded = Recorded { requests, minutes };
+    let url = serve(move |form| recorded.answer(form));
+    let from = format!("-{HOURS}h");
+    let common = ["--from", &from, "--step", "30s", "--policies", "keda-waiting", "--json"];
+    for (source, name) in [("--prometheus", url.as_str()), ("--journal", journal)] {
+        let which: &[&str] = if source == "--prometheus" { &["--pool", "m"] } else { &[] };
+        let arguments = [&["backtest", source, name], which, &common[..], &POOL].concat();
+        let found = json_of(&arguments);
+        let preheat = &found["policies"][0];
+        assert_eq!(preheat[0], "preheat");
+        for key in ["attainment", "gpu_hours"] {
+            near(&format!("{source}, preheat, {key}"), &preheat[1][key], &direct[key]);
+        }
+        near(
+            &format!("{source}, attained"),
+            &found["happened"]["attainment"],
+            &direct["attainment"],
+        );
+        // Three starts of 120 s before the day are in the run's bill, and in no history of the day.
+        let bill = direct["gpu_hours"].as_f64().expect("GPU-hours") - 3.0 * 120.0 / 3600.0;
+        near(&format!("{source}, cost"), &found["happened"]["gpu_hours"], &json!(bill));
+        let other = &found["policies"][1];
+        assert_eq!(other[0], "keda-waiting");
+        assert!(found["optimum_gpu_hours"].as_f64() < preheat[1]["gpu_hours"].as_f64());
+        let yaml = found["recommendation"]["yaml"].as_str().expect("YAML");
+        for key in ["minReplicas: 1\n", "maxReplicas: ", "slo: { ttft: 2s", "coldStart: { p50: "] {
+            assert!(yaml.contains(key), "{yaml}");
+        }
+        assert_eq!(found["trust"]["gap_share"], 0.0, "{}", found["trust"]);
+    }
+}
+
+#[test]
+fn what_can_not_be_read_says_so() {
+    let empty = serve(|_| {
+        json!({"status": "success", "data": {"resultType": "matrix", "result": []}}).to_string()
+    });
+    let html = serve(|_| "<html>login</html>".to_owned());
+    for (arguments, expected) in [
+        (vec!["--prometheus", &empty, "--pool", "m"], "no known engine tells {model_name=\"m\"}"),
+        (vec!["--prometheus", &html, "--pool", "m"], "begins with \"<html>login</html>\""),
+        (vec!["--prometheus", &html], "nothing says which series are the pool's"),
+        (vec!["--prometheus", "prometheus:9090", "--pool", "m"], "is no URL of a Prometheus"),
+        (vec!["--trace", "azure-code", "--policies", "preheat"], "which is in every backtest"),
+        (vec![], "required"),
+    ] {
+        let output = preheat(&[&["backtest"], &arguments[..]].concat());
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(error.contains(expected), "{error} lacks {expected}");
+    }
+}
