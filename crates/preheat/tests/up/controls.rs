@@ -9,7 +9,7 @@ const TOKEN: &str = "0123456789abcdef";
 #[tokio::test]
 async fn a_pinned_count_is_started_recorded_and_replayed() {
     let stage = Stage::new();
-    let token = stage.file("control.token", TOKEN.to_owned());
+    let token = stage.file("control.token", TOKEN);
     let pool = "minReplicas: 0, maxReplicas: 2, coldStart: {p50: 20s, p90: 20s}";
     let config = stage.config(50.0, pool, "emulated: {}");
     let config = config.replace("admin: {", &format!("admin: {{controlTokenFile: '{token}', "));
