@@ -12,9 +12,10 @@ use std::time::Duration;
 use anyhow::Context;
 use preheat_compare::backtest::{Backtest, History, Recorded, Trust, recommend};
 use preheat_compare::html::{HtmlAbout, render};
-use preheat_compare::{ComparisonSpec, Optimum, Outcome, PREHEAT, Setting, Workload, compare};
+use preheat_compare::{ComparisonSpec, Optimum, Outcome, Setting, Workload, compare};
 use preheat_core::{Probability, Standby};
 use preheat_engine::SleepProfile;
+use preheat_sim::preheat_policy::PREHEAT;
 use preheat_sim::run::ReplicasInitial;
 use preheat_traffic::Trace;
 
