@@ -34,6 +34,7 @@ pub use template::{Placeholders, Template};
 use error::Source;
 use pool::HoldPlace;
 use values::at;
+pub(crate) use values::duration_text;
 use wire::FileWire;
 
 /// A documented configuration that shows every section.

@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod dialect;
+pub mod import;
 pub mod journal;
 mod name;
 pub mod policy_file;

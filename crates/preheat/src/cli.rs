@@ -10,6 +10,7 @@ mod backtest;
 mod coldstart;
 mod compare;
 mod controller;
+mod import;
 mod lab;
 mod part;
 mod pool;
@@ -21,6 +22,7 @@ pub(crate) use backtest::BacktestArgs;
 pub(crate) use coldstart::ColdstartArgs;
 pub(crate) use compare::CompareArgs;
 pub(crate) use controller::ControllerArgs;
+pub(crate) use import::{ImportArgs, ImportTo};
 pub(crate) use lab::LabArgs;
 pub(crate) use part::PartArgs;
 pub(crate) use pool::PoolArgs;
@@ -46,6 +48,8 @@ pub(crate) enum Command {
     Controller(ControllerArgs),
     /// Print the definition of the resource InferenceAutoscaler, for `kubectl apply -f -`
     Crd,
+    /// Read other autoscalers' manifests and write the nearest configuration of preheat
+    Import(ImportArgs),
     /// Replay a trace against any OpenAI-compatible endpoint, open loop
     Load(LoadArgs),
     /// Run a trace against modelled replicas under any autoscaler, faster than real

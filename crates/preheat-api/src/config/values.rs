@@ -139,7 +139,7 @@ pub(super) fn parse_bytes(text: &str) -> Result<u64, ValueError> {
 }
 
 /// As the file would write it.
-pub(super) fn duration_text(duration: Duration) -> String {
+pub(crate) fn duration_text(duration: Duration) -> String {
     let millis = duration.as_millis();
     let units: [(&str, u128); 4] =
         [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];

@@ -8,6 +8,7 @@ mod crd;
 mod dashboard;
 mod demo;
 mod engine;
+mod import;
 mod lab;
 mod load;
 mod pool;
@@ -41,6 +42,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Answer> {
         Command::Up(args) => up::run(&args),
         Command::Controller(args) => controller::run(args),
         Command::Crd => crd::run(),
+        Command::Import(args) => import::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Compare(args) => compare::run(&args),
