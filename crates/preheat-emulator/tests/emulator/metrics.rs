@@ -6,10 +6,11 @@ use serde_json::json;
 
 use crate::harness::{Emulator, FAST, FOREVER, Metrics, REAL, options};
 
-/// Names, types, labels and bounds of `loaded.prom`, in its order; without Python's own families.
-const LOADED: &str = include_str!("vllm_0_32_0_loaded.skeleton");
-/// The same of what `asleep_two_pending.prom` has more.
-const ASLEEP: &str = include_str!("vllm_0_32_0_asleep.skeleton");
+/// Captures of vLLM itself, byte for byte.
+const LOADED: &str =
+    include_str!("../../../preheat-runtime/fixtures/vllm-0.32.0/loaded.prom");
+const ASLEEP: &str =
+    include_str!("../../../preheat-runtime/fixtures/vllm-0.32.0/asleep_two_pending.prom");
 
 /// Labels whose values are a closed set; of the others only the name is compared.
 const VALUED: [&str; 9] = [
@@ -73,9 +74,20 @@ fn with_bound_mark(row: String, has_bound: bool) -> String {
     if has_bound { row + " |" } else { row }
 }
 
+/// From the first family of vLLM's own: those of Python's runtime stand before it.
+fn own(text: &str) -> &str {
+    let starts = [text.find("# HELP vllm:"), text.find("# HELP http_")];
+    &text[starts.into_iter().flatten().min().unwrap()..]
+}
+
+/// From this family on.
+fn from<'a>(text: &'a str, family: &str) -> &'a str {
+    &text[text.find(&format!("# HELP {family} ")).unwrap()..]
+}
+
 #[track_caller]
-fn check_skeleton(text: &str, expected: &str) {
-    let found = skeleton(text);
+fn check_skeleton(text: &str, captured: &str) {
+    let (found, expected) = (skeleton(text), skeleton(captured));
     for (found, expected) in found.lines().zip(expected.lines()) {
         assert_eq!(found, expected);
     }
@@ -95,7 +107,7 @@ async fn families_labels_and_bounds_are_vllms() {
     let emulator = Emulator::serving(fixture_options(), FAST).await;
     emulator.completion(20).await.rest().await;
     let metrics = emulator.metrics_until(|m| m.0.contains("http_requests_created")).await;
-    check_skeleton(&metrics.0, LOADED);
+    check_skeleton(own(&metrics.0), own(LOADED));
 }
 
 #[tokio::test]
@@ -104,8 +116,8 @@ async fn sleep_families_come_with_the_first_sleep() {
     assert!(!emulator.metrics().await.0.contains("sleep_mode_operation"));
     emulator.post("/sleep?level=1", json!({})).await;
     let metrics = emulator.metrics().await.0;
-    let from = metrics.find("# HELP vllm:sleep_mode_operation_duration_seconds ").unwrap();
-    check_skeleton(&metrics[from..], ASLEEP);
+    let family = "vllm:sleep_mode_operation_duration_seconds";
+    check_skeleton(from(&metrics, family), from(ASLEEP, family));
 }
 
 #[tokio::test]

@@ -161,3 +161,39 @@ fn mistakes_are_named_as_in_a_file() {
         assert_eq!(settings(more), Err(expected.to_owned()));
     }
 }
+
+/// What `preheat import` writes is a resource, and its checks find nothing in it.
+#[test]
+fn imported_manifests_are_resources() {
+    for text in [
+        include_str!("../../../preheat-api/tests/import/manifests/hpa.yaml"),
+        include_str!("../../../preheat-api/tests/import/manifests/hpa_behavior.yaml"),
+        include_str!("../../../preheat-api/tests/import/manifests/keda.yaml"),
+        include_str!("../../../preheat-api/tests/import/manifests/knative_bare.yaml"),
+        include_str!("../../../preheat-api/tests/import/manifests/kserve.yaml"),
+        include_str!("../../../preheat-api/tests/import/manifests/aibrix.yaml"),
+        include_str!("../../../preheat-api/tests/import/manifests/several.yaml"),
+    ] {
+        let file = std::path::Path::new("manifest.yaml");
+        let all = preheat_api::import::read(text, file).unwrap();
+        let written = preheat_api::import::kubernetes(&all, file);
+        let resources: Vec<InferenceAutoscaler> = serde_saphyr::from_multiple(&written).unwrap();
+        assert_eq!(resources.len(), all.len());
+        for resource in resources {
+            Settings::of(&resource.spec).unwrap();
+            // No key was misspelt and passed over: the apiserver would refuse or drop it.
+            let again = serde_json::to_value(&resource).unwrap();
+            let name = |value: &Value| value["metadata"]["name"].clone();
+            let raw: Vec<Value> = serde_saphyr::from_multiple(&written).unwrap();
+            let raw = raw.iter().find(|raw| name(raw) == name(&again)).unwrap();
+            keys_are_in(&again["spec"], &raw["spec"], "spec");
+        }
+    }
+}
+
+fn keys_are_in(all: &Value, some: &Value, place: &str) {
+    for (key, inner) in some.as_object().into_iter().flatten() {
+        let place = format!("{place}.{key}");
+        keys_are_in(all.get(key).unwrap_or_else(|| panic!("{place}")), inner, &place);
+    }
+}

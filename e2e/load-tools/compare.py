@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Sends one schedule of requests through preheat's gateway twice: by aiperf, unmodified, and by
+`preheat load`. Prints what each reports of the time to first token, and how far they are apart.
+
+usage: compare.py PREHEAT AIPERF [REQUESTS] [SHARE_MAX]
+
+An emulated engine answers behind the gateway. Exit code 1 where the median or the mean of the two
+differ by more than SHARE_MAX (0.05).
+"""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+GATEWAY, ADMIN = "127.0.0.1:19480", "127.0.0.1:19481"
+MODEL = "m"
+# A prompt long enough that its prefill, half a second, is far above what a client's own clock and
+# event loop add; at this rate a request meets another one now and then.
+PROMPT_TOKENS, OUTPUT_TOKENS, PER_SECOND = 6000, 30, 0.8
+
+CONFIG = f"""
+stateDir: state
+gateway: {{listen: '{GATEWAY}'}}
+admin: {{listen: '{ADMIN}'}}
+pools:
+- name: chat
+  modelName: {MODEL}
+  minReplicas: 1
+  maxReplicas: 1
+  coldStart: {{p50: 1s, p90: 1s}}
+  engine: {{emulated: {{profile: qwen-27b-fp8-h100}}, ports: 19490-19490, gpusPerReplica: 0}}
+"""
+
+
+def arrivals(count: int) -> list[float]:
+    """Seconds at which requests are sent: a Poisson process."""
+    drawn, at, times = random.Random(1), 0.0, []
+    for _ in range(count):
+        at += drawn.expovariate(PER_SECOND)
+        times.append(round(at, 3))
+    return times
+
+
+def wait_until_ready() -> None:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(f"http://{ADMIN}/status", timeout=1) as answer:
+                if json.load(answer)["pools"][0]["ready"] == 1:
+                    return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    sys.exit("the engine was not ready within a minute")
+
+
+def tokenizer(folder: Path) -> Path:
+    """aiperf counts tokens by itself: words, as the emulated engine does."""
+    folder.mkdir()
+    about = {
+        "version": "1.0",
+        "added_tokens": [],
+        "pre_tokenizer": {"type": "WhitespaceSplit"},
+        "model": {"type": "WordLevel", "vocab": {"w": 0, "x": 1}, "unk_token": "w"},
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(about))
+    named = {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "w"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(named))
+    return folder
+
+
+def by_aiperf(program: str, times: list[float], folder: Path) -> dict:
+    drawn = random.Random(2)
+    rows = []
+    for at in times:
+        words = (f"w{drawn.randrange(10**6)}" for _ in range(PROMPT_TOKENS))
+        rows.append({"timestamp": round(1000 * at), "text": " ".join(words)})
+    schedule = folder / "schedule.jsonl"
+    schedule.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    artifacts = folder / "aiperf"
+    command = [
+        program, "profile", "--model", MODEL, "--url", f"http://{GATEWAY}",
+        "--endpoint-type", "completions", "--streaming",
+        "--input-file", str(schedule), "--custom-dataset-type", "single_turn", "--fixed-schedule",
+        "--extra-inputs", f"max_tokens:{OUTPUT_TOKENS}", "--extra-inputs", "ignore_eos:true",
+        "--tokenizer", str(tokenizer(folder / "words")),
+        "--artifact-dir", str(artifacts), "--ui", "none",
+    ]  # fmt: skip
+    offline = os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    ran = subprocess.run(command, env=offline, capture_output=True, text=True, cwd=folder)
+    reports = list(artifacts.rglob("profile_export_aiperf.json"))
+    if ran.returncode != 0 or len(reports) != 1:
+        sys.exit(f"aiperf ended with {ran.returncode}:\n{ran.stdout[-3000:]}\n{ran.stderr[-3000:]}")
+    ttft = json.loads(reports[0].read_text())["time_to_first_token"]
+    assert ttft["unit"] == "ms", ttft
+    return {key: ttft[key] for key in ("avg", "p50", "p90")}
+
+
+def by_preheat(program: str, times: list[float], folder: Path) -> dict:
+    trace = folder / "trace.csv"
+    rows = (f"{at},{PROMPT_TOKENS},{OUTPUT_TOKENS}\n" for at in times)
+    trace.write_text("arrival_s,input_tokens,output_tokens\n" + "".join(rows))
+    command = [program, "load", "--trace", str(trace), "--url", f"http://{GATEWAY}"]
+    ran = subprocess.run([*command, "--model", MODEL, "--json"], capture_output=True, text=True)
+    if ran.returncode != 0:
+        sys.exit(f"preheat load ended with {ran.returncode}:\n{ran.stderr}")
+    ttft = json.loads(ran.stdout)["ttft_s"]
+    return {"avg": 1000 * ttft["mean"], "p50": 1000 * ttft["p50"], "p90": 1000 * ttft["p90"]}
+
+
+def main(preheat: str, aiperf: str, requests: int = 40, share_max: float = 0.05) -> None:
+    times = arrivals(requests)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "preheat.yaml").write_text(CONFIG)
+        log = (folder / "up.log").open("w")
+        up = subprocess.Popen([preheat, "up", "preheat.yaml"], cwd=folder, stdout=log, stderr=log)
+        try:
+            wait_until_ready()
+            ours = by_preheat(preheat, times, folder)
+            theirs = by_aiperf(aiperf, times, folder)
+        finally:
+            up.send_signal(signal.SIGTERM)
+            up.wait(60)
+    version = subprocess.run([aiperf, "--version"], capture_output=True, text=True).stdout
+    version = re.sub(r"[^0-9.]", "", version)
+    print(f"TTFT of {requests} requests, ms       mean     p50     p90")
+    print("preheat load              {avg:7.1f} {p50:7.1f} {p90:7.1f}".format(**ours))
+    print(f"aiperf {version:<18} " + "{avg:7.1f} {p50:7.1f} {p90:7.1f}".format(**theirs))
+    apart = {key: theirs[key] / ours[key] - 1 for key in ours}
+    print("difference                {avg:+7.1%} {p50:+7.1%} {p90:+7.1%}".format(**apart))
+    sys.exit(max(abs(apart["avg"]), abs(apart["p50"])) > share_max)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:4]), *map(float, sys.argv[4:5]))
