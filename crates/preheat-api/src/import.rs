@@ -5,7 +5,8 @@
 //! preheat would scale are carried over like values that were given.
 //!
 //! **Invariant:** each key of an autoscaler's `spec` is carried over or named in a note, and so is
-//! each annotation that its controller reads.
+//! each annotation that its controller reads. Of an object that also says what runs, as Knative's
+//! and KServe's, that is true of what says how it scales.
 //!
 //! **Invariant:** what [`local`] writes is read by [`LocalConfig::parse`](crate::config::LocalConfig),
 //! and what a manifest says is within the bounds of both outputs, or an error.

@@ -34,6 +34,10 @@ fn resource(imported: &Imported, file: &Path) -> String {
         let why = "an InferenceAutoscaler has no schedules yet; a local configuration has";
         notes.push(assumed(&schedule.name, why));
     }
+    let max = imported.keys.max_replicas.unwrap_or(1);
+    if imported.fallback.is_some_and(|fallback| fallback.replicas > max) {
+        notes.push(assumed("fallback.replicas", "lowered to `maxReplicas`"));
+    }
     notes.push(assumed("mode", "Observe, so nothing is scaled before you have seen what would be"));
     head(&mut text, imported, file, &notes);
     text.push_str("apiVersion: preheat.dev/v1alpha1\nkind: InferenceAutoscaler\nmetadata:\n");
@@ -51,7 +55,6 @@ fn resource(imported: &Imported, file: &Path) -> String {
     }
     pool_keys(&mut text, 2, imported, min.max(1));
     if let Some(fallback) = imported.fallback {
-        let max = imported.keys.max_replicas.unwrap_or(1);
         text.push_str("  fallback:\n");
         line(&mut text, 4, "after", duration_text(fallback.after));
         line(&mut text, 4, "replicas", fallback.replicas.min(max));

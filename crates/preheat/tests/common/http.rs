@@ -1,5 +1,6 @@
 //! A small HTTP client that tells an answer in full from one that broke off.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -61,11 +62,12 @@ pub(crate) async fn stream(address: SocketAddr, tokens: u32) -> Result<Stream, F
     let body = completion(MODEL, tokens, true);
     let response = send(address, Method::POST, "/v1/completions", body).await?;
     assert_eq!(response.status(), 200);
-    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream; charset=utf-8");
-    let mut stream = Stream { body: response.into_body(), text: String::new() };
+    let kind = response.headers()[header::CONTENT_TYPE].to_str()?;
+    assert!(kind.starts_with("text/event-stream"), "{kind}");
+    let mut stream = Stream { body: response.into_body(), bytes: Vec::new() };
     while stream.events() == 0 {
         let more = stream.more().await?;
-        assert!(more, "ended without an event: {}", stream.text);
+        assert!(more, "ended without an event: {}", stream.text());
     }
     Ok(stream)
 }
@@ -82,19 +84,24 @@ fn completion(model: &str, tokens: u32, is_stream: bool) -> String {
 /// An answer that is still coming.
 pub(crate) struct Stream {
     body: Incoming,
-    text: String,
+    // Not a text yet: a frame may end inside a character.
+    bytes: Vec<u8>,
 }
 
 impl Stream {
     /// Events so far.
     pub(crate) fn events(&self) -> usize {
-        self.text.matches("data: {").count()
+        self.text().matches("data: {").count()
+    }
+
+    fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.bytes)
     }
 
     async fn more(&mut self) -> Result<bool, Failure> {
         let Some(frame) = self.body.frame().await else { return Ok(false) };
         if let Ok(data) = frame?.into_data() {
-            self.text.push_str(std::str::from_utf8(&data)?);
+            self.bytes.extend_from_slice(&data);
         }
         Ok(true)
     }
@@ -104,8 +111,10 @@ impl Stream {
         loop {
             match self.more().await {
                 Ok(true) => {}
-                Ok(false) if self.text.contains("\"error\"") => return Ending::ErrorEvent,
-                Ok(false) if self.text.trim_end().ends_with("data: [DONE]") => return Ending::Done,
+                Ok(false) if self.text().contains("\"error\"") => return Ending::ErrorEvent,
+                Ok(false) if self.text().trim_end().ends_with("data: [DONE]") => {
+                    return Ending::Done;
+                }
                 Ok(false) => return Ending::Incomplete,
                 Err(_) => return Ending::Cut,
             }
