@@ -259,8 +259,7 @@ impl Imported {
     /// Says of each key with a known reason why it is not carried over, and of the others that.
     fn drop_rest(&mut self, section: Section<'_>, reasons: &[(&str, &str)]) {
         for field in section.rest() {
-            let key = field.path.rsplit('.').next().unwrap_or_default();
-            let known = reasons.iter().find(|(name, _)| *name == key);
+            let known = reasons.iter().find(|(name, _)| *name == field.key);
             let reason = known.map_or("preheat has nothing like it", |(_, reason)| reason);
             self.notes.push(field.note(reason));
         }

@@ -63,14 +63,16 @@ fn reason(key: &str) -> &'static str {
     REASONS.iter().find(|(name, _)| *name == key).map_or("", |(_, reason)| reason)
 }
 
+const ANNOTATIONS: &str = "autoscaling.keda.sh/";
+
 fn paused(imported: &mut Imported, annotations: &mut Section<'_>) {
-    for field in annotations.take_prefixed("autoscaling.keda.sh/") {
-        let pause = match field.path.rsplit('/').next() {
-            Some("paused\"]") if field.is_true() => "All",
-            Some("paused-replicas\"]") => "All",
-            Some("paused-scale-in\"]") if field.is_true() => "ScaleDown",
-            Some("paused-scale-out\"]") if field.is_true() => "ScaleUp",
-            _ => {
+    for field in annotations.take_prefixed(ANNOTATIONS) {
+        let pause = match field.key.strip_prefix(ANNOTATIONS) {
+            Some("paused") if field.is_true() => "All",
+            Some("paused-replicas") => "All",
+            Some("paused-scale-in") if field.is_true() => "ScaleDown",
+            Some("paused-scale-out") if field.is_true() => "ScaleUp",
+            Some(_) | None => {
                 imported.notes.push(field.note("preheat has nothing like it"));
                 continue;
             }
@@ -119,18 +121,18 @@ fn read_trigger(imported: &mut Imported, trigger: &Field<'_>) -> Result<(), Impo
     }
     let query = metadata.take("query").or(metadata.take("metricName"));
     let threshold = metadata.take("threshold").or(metadata.take("value"));
-    if let (Some(query), Some(threshold)) = (&query, &threshold) {
-        if let Some(quantile) = query.text().ok().and_then(ttft_quantile) {
-            let seconds = threshold.number()?;
-            let fits = (0.001..=3600.0).contains(&seconds) && (0.5..1.0).contains(&quantile);
-            if fits && imported.keys.slo_ttft.is_none() {
-                // In bounds, as was just asked.
-                imported.keys.slo_ttft = Some(Duration::from_secs_f64(seconds));
-                imported.keys.slo_quantile = Some(quantile);
-                let text = format!("from {}, in line {}", trigger.path, trigger.line());
-                imported.assume("slo", text);
-                return Ok(());
-            }
+    if let (Some(query), Some(threshold)) = (&query, &threshold)
+        && let Some(quantile) = query.text().ok().and_then(ttft_quantile)
+        && imported.keys.slo_ttft.is_none()
+    {
+        let seconds = threshold.number()?;
+        if (0.001..=3600.0).contains(&seconds) && (0.5..=0.99999).contains(&quantile) {
+            // In bounds, as was just asked.
+            imported.keys.slo_ttft = Some(Duration::from_secs_f64(seconds));
+            imported.keys.slo_quantile = Some(quantile);
+            let text = format!("from {}, in line {}", trigger.path, trigger.line());
+            imported.assume("slo", text);
+            return Ok(());
         }
     }
     let shown = |field: Option<Field<'_>>, before: &str| {

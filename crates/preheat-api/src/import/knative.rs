@@ -80,7 +80,7 @@ pub(super) fn scale(
     // Nothing but the window's average holds a scale-down back there unless a delay is set.
     imported.keys.stabilization_window = Some(delay.as_ref().map_or(Ok(WINDOW_DEFAULT), duration)?);
     for field in annotations.take_prefixed(prefix) {
-        let key = field.path.rsplit('/').next().unwrap_or_default().trim_end_matches("\"]");
+        let key = field.key.strip_prefix(prefix).unwrap_or_default();
         let known = REASONS.iter().find(|(name, _)| *name == kebab(key));
         let reason = known.map_or("preheat has nothing like it", |(_, reason)| reason);
         imported.notes.push(field.note(reason));

@@ -174,13 +174,15 @@ fn list_items(node: &Node) -> Option<&[Node]> {
 #[derive(Clone, Debug)]
 pub(super) struct Field<'a> {
     pub(super) path: String,
+    /// The path's last part, as it is written; empty for a document and in a list.
+    pub(super) key: &'a str,
     source: Source<'a>,
     pub(super) node: &'a Node,
 }
 
 impl<'a> Field<'a> {
     pub(super) fn document(source: Source<'a>, node: &'a Node) -> Self {
-        Self { path: String::new(), source, node }
+        Self { path: String::new(), key: "", source, node }
     }
 
     pub(super) fn line(&self) -> u64 {
@@ -233,7 +235,7 @@ impl<'a> Field<'a> {
         };
         let item = |(index, node)| {
             let path = format!("{}[{index}]", self.path);
-            Self { path, source: self.source, node }
+            Self { path, key: "", source: self.source, node }
         };
         Ok(items.iter().enumerate().map(item).collect())
     }
@@ -324,8 +326,8 @@ impl<'a> Section<'a> {
         self.left.iter().map(|(key, node)| self.field(key, node)).collect()
     }
 
-    fn field(&self, key: &str, node: &'a Node) -> Field<'a> {
-        Field { path: self.path_of(key), source: self.source, node }
+    fn field(&self, key: &'a str, node: &'a Node) -> Field<'a> {
+        Field { path: self.path_of(key), key, source: self.source, node }
     }
 
     fn path_of(&self, key: &str) -> String {

@@ -7,8 +7,7 @@ use serde_json::json;
 use crate::harness::{Emulator, FAST, FOREVER, Metrics, REAL, options};
 
 /// Captures of vLLM itself, byte for byte.
-const LOADED: &str =
-    include_str!("../../../preheat-runtime/fixtures/vllm-0.32.0/loaded.prom");
+const LOADED: &str = include_str!("../../../preheat-runtime/fixtures/vllm-0.32.0/loaded.prom");
 const ASLEEP: &str =
     include_str!("../../../preheat-runtime/fixtures/vllm-0.32.0/asleep_two_pending.prom");
 
