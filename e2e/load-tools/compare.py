@@ -4,12 +4,11 @@
 
 usage: compare.py PREHEAT AIPERF [REQUESTS] [SHARE_MAX]
 
-An emulated engine answers behind the gateway. Exit code 1 where the median or the mean of the two
+An emulated engine answers behind the gateway. Exit code 1 where their medians or 90th percentiles
 differ by more than SHARE_MAX (0.05).
 """
 
 import json
-import os
 import random
 import re
 import signal
@@ -25,6 +24,7 @@ MODEL = "m"
 # A prompt long enough that its prefill, half a second, is far above what a client's own clock and
 # event loop add; at this rate a request meets another one now and then.
 PROMPT_TOKENS, OUTPUT_TOKENS, PER_SECOND = 6000, 30, 0.8
+QUANTILES = ("p50", "p90", "p99")
 
 CONFIG = f"""
 stateDir: state
@@ -62,13 +62,14 @@ def wait_until_ready() -> None:
 
 
 def tokenizer(folder: Path) -> Path:
-    """aiperf counts tokens by itself: words, as the emulated engine does."""
+    """aiperf counts tokens by itself, and its own tokenizer is a download: one of words instead, as
+    the emulated engine counts."""
     folder.mkdir()
     about = {
         "version": "1.0",
         "added_tokens": [],
         "pre_tokenizer": {"type": "WhitespaceSplit"},
-        "model": {"type": "WordLevel", "vocab": {"w": 0, "x": 1}, "unk_token": "w"},
+        "model": {"type": "WordLevel", "vocab": {"w": 0}, "unk_token": "w"},
     }
     (folder / "tokenizer.json").write_text(json.dumps(about))
     named = {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "w"}
@@ -93,14 +94,13 @@ def by_aiperf(program: str, times: list[float], folder: Path) -> dict:
         "--tokenizer", str(tokenizer(folder / "words")),
         "--artifact-dir", str(artifacts), "--ui", "none",
     ]  # fmt: skip
-    offline = os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-    ran = subprocess.run(command, env=offline, capture_output=True, text=True, cwd=folder)
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     reports = list(artifacts.rglob("profile_export_aiperf.json"))
     if ran.returncode != 0 or len(reports) != 1:
         sys.exit(f"aiperf ended with {ran.returncode}:\n{ran.stdout[-3000:]}\n{ran.stderr[-3000:]}")
     ttft = json.loads(reports[0].read_text())["time_to_first_token"]
     assert ttft["unit"] == "ms", ttft
-    return {key: ttft[key] for key in ("avg", "p50", "p90")}
+    return {key: ttft[key] for key in QUANTILES}
 
 
 def by_preheat(program: str, times: list[float], folder: Path) -> dict:
@@ -112,7 +112,7 @@ def by_preheat(program: str, times: list[float], folder: Path) -> dict:
     if ran.returncode != 0:
         sys.exit(f"preheat load ended with {ran.returncode}:\n{ran.stderr}")
     ttft = json.loads(ran.stdout)["ttft_s"]
-    return {"avg": 1000 * ttft["mean"], "p50": 1000 * ttft["p50"], "p90": 1000 * ttft["p90"]}
+    return {key: 1000 * ttft[key] for key in QUANTILES}
 
 
 def main(preheat: str, aiperf: str, requests: int = 40, share_max: float = 0.05) -> None:
@@ -131,12 +131,12 @@ def main(preheat: str, aiperf: str, requests: int = 40, share_max: float = 0.05)
             up.wait(60)
     version = subprocess.run([aiperf, "--version"], capture_output=True, text=True).stdout
     version = re.sub(r"[^0-9.]", "", version)
-    print(f"TTFT of {requests} requests, ms       mean     p50     p90")
-    print("preheat load              {avg:7.1f} {p50:7.1f} {p90:7.1f}".format(**ours))
-    print(f"aiperf {version:<18} " + "{avg:7.1f} {p50:7.1f} {p90:7.1f}".format(**theirs))
-    apart = {key: theirs[key] / ours[key] - 1 for key in ours}
-    print("difference                {avg:+7.1%} {p50:+7.1%} {p90:+7.1%}".format(**apart))
-    sys.exit(max(abs(apart["avg"]), abs(apart["p50"])) > share_max)
+    print(f"TTFT of {requests} requests, ms" + "".join(f"{key:>9}" for key in QUANTILES))
+    for who, ttft in (("preheat load", ours), (f"aiperf {version}", theirs)):
+        print(f"{who:<28}" + "".join(f"{ttft[key]:9.1f}" for key in QUANTILES))
+    apart = {key: theirs[key] / ours[key] - 1 for key in QUANTILES}
+    print(f"{'difference':<28}" + "".join(f"{apart[key]:+9.1%}" for key in QUANTILES))
+    sys.exit(abs(apart["p50"]) > share_max or abs(apart["p90"]) > share_max)
 
 
 if __name__ == "__main__":
