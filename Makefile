@@ -58,7 +58,7 @@ test-kube:
 	PREHEAT_TEST_KUBE=1 $(CARGO) test --locked -p preheat-kube --test cluster
 
 ## `preheat load` beside aiperf, which is installed from PyPI first: both send one schedule through the
-## gateway, and their TTFT must agree within 5 %.
+## gateway, and their median TTFT must agree within 5 %.
 test-load-tools:
 	$(CARGO) build --locked --quiet -p preheat
 	PREHEAT=$(abspath $(or $(CARGO_TARGET_DIR),target))/debug/preheat ./e2e/load-tools/run

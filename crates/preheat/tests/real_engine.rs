@@ -134,14 +134,15 @@ async fn queueing_scales_it_up_and_a_scale_down_cuts_no_stream() {
     stage.replay_agrees();
 }
 
-/// The journal has both starts, with the time that the engine took for them.
+/// The journal has starts, with the time that the engine took for them: one that was over before the
+/// first look at it is not among them.
 fn starts_were_measured(stage: &Stage) {
     let journal = stage.state().display().to_string();
     let ran = stage.run(&["coldstart", "--journal", &journal, "--json"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let report: Value = serde_json::from_str(&ran.stdout).expect("one object");
     let pool = &report["pools"][0];
-    assert!(pool["starts"].as_u64() >= Some(2), "{pool}");
+    assert!(pool["starts"].as_u64() >= Some(1), "{pool}");
     assert!(pool["mean_s"].as_f64() > Some(0.0), "{pool}");
     let why = stage.run(&["why", "--journal", &journal]);
     assert!(why.stdout.contains(" starts seen)"), "{why:?}");

@@ -87,7 +87,11 @@ fn mistakes_are_shown_where_they_are() {
             "maxReplicas: 4\n  maxReplicas: 5",
             "m.yaml:7:3: duplicate mapping key: maxReplicas",
         ),
-        ("metadata: { name: chat }", "metadata: { name: chat", "m.yaml:4:5: while parsing a flow mapping"),
+        (
+            "metadata: { name: chat }",
+            "metadata: { name: chat",
+            "m.yaml:4:5: while parsing a flow mapping",
+        ),
     ];
     for (old, new, expected) in table {
         assert!(HPA.contains(old), "{old}");
