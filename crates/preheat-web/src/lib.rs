@@ -4,8 +4,9 @@
 //! It is given a [`Source`] and asks nothing else: a running preheat and a journal after the fact
 //! look the same from here.
 //!
-//! **Invariant:** nothing here changes what is scaled, or holds a tick up. Simulations that somebody
-//! asks for are beside it, few at a time.
+//! **Invariant:** nothing here but the controls, which need a token of their own, changes what is
+//! scaled, and nothing holds a tick up. Simulations that somebody asks for are beside it, few at a
+//! time.
 //!
 //! **Invariant:** whoever is not on this machine needs a token.
 
