@@ -26,8 +26,9 @@ use tokio::task::JoinSet;
 use crate::lease::{Leadership, REQUEST_TIMEOUT};
 use crate::ownership::Conflict;
 use crate::pods::DELETION_COST;
+use crate::publication::Follower;
 use crate::report::Trouble;
-use crate::resource::{InferenceAutoscaler, InferenceAutoscalerStatus, TargetRef};
+use crate::resource::{InferenceAutoscaler, InferenceAutoscalerStatus, Mode, TargetRef};
 use crate::writes::CostWrite;
 
 /// preheat's name as a writer.
@@ -125,19 +126,15 @@ impl Cluster {
     /// Who else is there to write this resource's target.
     pub(crate) fn rival(&self, resource: &InferenceAutoscaler) -> Option<Conflict> {
         let (metadata, target) = (&resource.metadata, &resource.spec.target_ref);
-        let hpa = self.hpas.find(|hpa| {
-            let theirs = hpa.spec.as_ref().map(|spec| &spec.scale_target_ref);
-            hpa.metadata.namespace == metadata.namespace
-                && theirs.is_some_and(|theirs| {
-                    theirs.kind == target.kind
-                        && theirs.name == target.name
-                        && group(theirs.api_version.as_deref().unwrap_or_default())
-                            == group(&target.api_version)
-                })
-        });
-        if let Some(hpa) = hpa {
-            let name = hpa.metadata.name.clone().unwrap_or_default();
-            return Some(Conflict::Autoscaler { name });
+        if let Some(hpa) = self.hpa(resource) {
+            match (Follower::of(&hpa), resource.spec.mode) {
+                (Some(_), Mode::Publish | Mode::Observe) => {}
+                (Some(Follower { name, .. }), Mode::Act) => return Some(Conflict::Reader { name }),
+                (None, _) => {
+                    let name = hpa.metadata.name.clone().unwrap_or_default();
+                    return Some(Conflict::Autoscaler { name });
+                }
+            }
         }
         let age = |metadata: &kube::api::ObjectMeta| {
             (metadata.creation_timestamp.as_ref().map(|at| at.0), metadata.name.clone())
@@ -153,6 +150,31 @@ impl Cluster {
         older.map(|other| Conflict::SameTarget {
             name: other.metadata.name.clone().unwrap_or_default(),
         })
+    }
+
+    /// Who writes the scale that this resource publishes.
+    pub(crate) fn follower(&self, resource: &InferenceAutoscaler) -> Option<Follower> {
+        Follower::of(&*self.hpa(resource)?)
+    }
+
+    /// The HorizontalPodAutoscaler of a resource's target.
+    fn hpa(&self, resource: &InferenceAutoscaler) -> Option<Arc<HorizontalPodAutoscaler>> {
+        let (metadata, target) = (&resource.metadata, &resource.spec.target_ref);
+        self.hpas.find(|hpa| {
+            let theirs = hpa.spec.as_ref().map(|spec| &spec.scale_target_ref);
+            hpa.metadata.namespace == metadata.namespace
+                && theirs.is_some_and(|theirs| {
+                    theirs.kind == target.kind
+                        && theirs.name == target.name
+                        && group(theirs.api_version.as_deref().unwrap_or_default())
+                            == group(&target.api_version)
+                })
+        })
+    }
+
+    /// The resources, for whoever tells of them.
+    pub(crate) fn store(&self) -> Store<InferenceAutoscaler> {
+        self.autoscalers.clone()
     }
 
     /// Reads a target's scale.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use kube::{Api, Client};
 use preheat_api::status::PoolStatus;
 use preheat_core::{Explanation, Memory, Plan};
+use preheat_publish::Counts;
 use preheat_runtime::clock::Clock;
 use preheat_runtime::journal::{Journal, JournalReader, restore};
 use preheat_runtime::prometheus::PodSource;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::cluster::{Cluster, chain};
+use crate::counts::counts;
 use crate::lease::{Elector, Leadership, LeaseOptions};
 use crate::pool::{Pool, PoolView, Shared, SharedView, pool_id};
 use crate::resource::{GROUP, InferenceAutoscaler};
@@ -89,6 +91,7 @@ pub struct KubeController {
     /// Watchers; they end when it is dropped.
     _watchers: JoinSet<()>,
     views: Views,
+    counts: Counts,
 }
 
 /// Reads what the pools are doing.
@@ -141,6 +144,8 @@ impl KubeController {
         let namespace = options.namespace.as_deref();
         let cluster =
             Cluster::watching(client, namespace, leadership, options.instance, &mut watchers);
+        let counts =
+            counts(cluster.store(), cluster.changes.subscribe(), clock.clone(), &mut watchers);
         let scraper =
             Scraper::new(ScrapeConfig { timeout: SCRAPE_TIMEOUT, ..ScrapeConfig::default() });
         let headline = options.headline;
@@ -153,12 +158,18 @@ impl KubeController {
             leading,
             _watchers: watchers,
             views: Views::default(),
+            counts,
         })
     }
 
     /// For whoever wants to know what the pools are doing.
     pub fn statuses(&self) -> PoolStatuses {
         PoolStatuses(Arc::clone(&self.views))
+    }
+
+    /// For whoever tells others what the pools should be, whether or not this process leads.
+    pub fn counts(&self) -> Counts {
+        self.counts.clone()
     }
 
     /// Whether it leads, and when that changes.

@@ -5,7 +5,7 @@
 //! written; the rest talks to the apiserver.
 //!
 //! **Invariant:** nothing but a target's scale, this resource's status, and the deletion cost of the
-//! target's pods is ever written; in `Observe`, nothing but the status.
+//! target's pods is ever written; in `Publish` not the scale, in `Observe` nothing but the status.
 //!
 //! **Invariant:** nothing here decides how many replicas there should be.
 
@@ -13,6 +13,7 @@ pub mod resource;
 
 pub mod ownership;
 pub mod pods;
+pub mod publication;
 pub mod report;
 pub mod roster;
 pub mod selector;
@@ -23,6 +24,7 @@ pub mod manifests;
 mod cluster;
 mod connect;
 mod controller;
+mod counts;
 mod lease;
 mod pool;
 

@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 
 use crate::resource::{GROUP, definition};
 
+mod publishing;
+
+pub use publishing::{external_metrics, publishing};
+
 /// Where preheat runs.
 pub const NAMESPACE: &str = "preheat-system";
 /// Name of the Deployment, its service account, its roles and its lease.
@@ -42,6 +46,10 @@ pub fn files() -> Result<Vec<ManifestFile>, serde_saphyr::SerializeError> {
         ManifestFile { name: "crd.yaml", text: documents(&[crd])? },
         ManifestFile { name: "rbac.yaml", text: documents(&rbac())? },
         ManifestFile { name: "deployment.yaml", text: documents(&[deployment()])? },
+        ManifestFile { name: "publish.yaml", text: documents(&publishing())? },
+        ManifestFile { name: "external-metrics.yaml", text: documents(&external_metrics())? },
+        ManifestFile { name: "example-hpa.yaml", text: documents(&publishing::hpa_example())? },
+        ManifestFile { name: "example-keda.yaml", text: documents(&publishing::keda_example())? },
     ])
 }
 

@@ -52,6 +52,11 @@ pub enum Conflict {
         /// Its name.
         name: String,
     },
+    /// One that reads the count itself, while preheat is to write. As long as that is so.
+    Reader {
+        /// Its name.
+        name: String,
+    },
     /// An older resource of this kind has the same target.
     SameTarget {
         /// Its name.
@@ -64,7 +69,7 @@ impl Conflict {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::ForeignWrite { .. } | Self::Kept { .. } => FOREIGN_WRITE,
-            Self::Autoscaler { .. } => "HorizontalPodAutoscaler",
+            Self::Autoscaler { .. } | Self::Reader { .. } => "HorizontalPodAutoscaler",
             Self::SameTarget { .. } => "SameTarget",
         }
     }
@@ -81,6 +86,10 @@ impl Conflict {
             Self::Autoscaler { name } => format!(
                 "the HorizontalPodAutoscaler {name} has the same target; delete it (or the \
                  ScaledObject that made it) to let preheat act"
+            ),
+            Self::Reader { name } => format!(
+                "the HorizontalPodAutoscaler {name} reads preheat's count and writes the scale; set \
+                 mode: Publish to let it, or delete it"
             ),
             Self::SameTarget { name } => format!(
                 "the older InferenceAutoscaler {name} has the same target; delete one of them"

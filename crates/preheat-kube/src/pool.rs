@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use crate::cluster::{Cluster, ReadScale, WriteError, chain};
 use crate::ownership::{Conflict, FOREIGN_WRITE, Written};
 use crate::pods::{SeenPod, see};
+use crate::publication::Order;
 use crate::report::{self, Facts, Seen, Trouble};
 use crate::resource::{
     ConditionStatus, InferenceAutoscaler, InferenceAutoscalerStatus, Mode, Settings,
@@ -92,6 +93,8 @@ pub(crate) struct Pool {
     status: InferenceAutoscalerStatus,
     status_at: Instant,
     written: Option<Written>,
+    /// What others are to write.
+    order: Option<Order>,
     written_at: Option<String>,
     /// The object that was scaled last: another of its name was not.
     target: Option<String>,
@@ -113,6 +116,10 @@ impl Pool {
         let written = status
             .written_replicas
             .map(|replicas| Written { replicas, before: status.current_replicas });
+        let published = status.published_replicas;
+        let asked = status.current_replicas.unwrap_or_default();
+        let order =
+            published.map(|replicas| Order::next(None, replicas, asked, shared.clock.now()));
         let foreign = status.conditions.iter().find(|condition| {
             condition.type_ == "Conflicted"
                 && condition.status == ConditionStatus::True
@@ -135,6 +142,7 @@ impl Pool {
             status,
             status_at: Instant::ORIGIN,
             written,
+            order,
             target: None,
             foreign,
             told_at: None,
@@ -177,7 +185,7 @@ impl Pool {
                 tracing::warn!(pool = %self.id, %trouble, "holding");
                 if matches!(trouble, Trouble::TargetMissing { .. }) {
                     // What is made under that name later is not as preheat left it.
-                    (self.written, self.foreign) = (None, None);
+                    (self.written, self.foreign, self.order) = (None, None, None);
                 }
                 // What can't be read can hardly be written.
                 if !matches!(trouble, Trouble::Unreachable(_)) {
@@ -193,18 +201,23 @@ impl Pool {
         let namespace = resource.metadata.namespace.as_deref().unwrap_or_default();
         let read = self.shared.cluster.scale(namespace, &settings.target).await?;
         if self.target.is_some() && self.target != read.uid {
-            (self.written, self.foreign) = (None, None);
+            (self.written, self.foreign, self.order) = (None, None, None);
         }
         self.target.clone_from(&read.uid);
-        let replicas = self.observe(namespace, &settings, &read).await?;
-        let ticked = self.think(&settings, &replicas);
         let conflict = self.conflict(resource, &settings, read.asked);
         let mode = if conflict.is_some() { Mode::Observe } else { settings.mode };
+        if mode != Mode::Publish {
+            self.order = None;
+        }
+        // What is published counts as written, as long as it may yet be.
+        let asked = Order::taken_for(self.order, read.asked, self.shared.clock.now());
+        let replicas = self.observe(namespace, &settings, &read, asked).await?;
+        let ticked = self.think(&settings, &replicas);
         let explanation = ticked.entry.body.explanation();
         let situation = Situation {
             settings: &settings,
             mode,
-            asked: read.asked,
+            asked,
             replicas: &replicas,
             blind: self.blind_for(&replicas, explanation),
         };
@@ -214,15 +227,17 @@ impl Pool {
         } else {
             Writes::default()
         };
-        if mode == Mode::Observe {
+        if mode != Mode::Act {
             self.written = None;
         }
         let headline = explanation
             .map_or_else(|| HELD.to_owned(), |why| (self.shared.headline)(&ticked.plan, why));
+        let follower = self.shared.cluster.follower(resource);
         let seen = Seen {
             settings: &settings,
             mode,
             conflict: conflict.as_ref(),
+            follower: follower.as_ref(),
             // The mode is told even where nothing would be written.
             withheld: writes
                 .withheld
@@ -234,7 +249,12 @@ impl Pool {
             explanation,
             headline: &headline,
         };
-        self.carry_out(resource, &read, &writes, &seen).await;
+        match mode {
+            Mode::Publish => {
+                self.publish(resource, writes.replicas.unwrap_or(asked), &writes, &seen).await;
+            }
+            Mode::Observe | Mode::Act => self.carry_out(resource, &read, &writes, &seen).await,
+        }
         Ok(ticked.plan.next_tick_at)
     }
 
@@ -244,6 +264,7 @@ impl Pool {
         namespace: &str,
         settings: &Settings,
         read: &ReadScale,
+        asked: u32,
     ) -> Result<Vec<Replica>, Trouble> {
         let selector = selector::parse(&read.selector)?;
         let engine = &settings.engine;
@@ -253,7 +274,7 @@ impl Pool {
             let uid = pod.metadata.uid.as_deref().unwrap_or_default();
             see(pod, engine.container.as_deref(), self.answering.contains(uid), now)
         });
-        let mut replicas = self.roster.take(seen.collect(), read.asked, now);
+        let mut replicas = self.roster.take(seen.collect(), asked, now);
         let path: Arc<str> = engine.metrics_path.as_str().into();
         let dialects = Dialects::of(&settings.dialect);
         let target = |replica: &Replica| {
@@ -411,6 +432,34 @@ impl Pool {
         }
     }
 
+    /// Writes costs, and then the status with the count for others to write.
+    async fn publish(
+        &mut self,
+        resource: &InferenceAutoscaler,
+        replicas: u32,
+        writes: &Writes,
+        seen: &Seen<'_>,
+    ) {
+        let namespace = resource.metadata.namespace.as_deref().unwrap_or_default();
+        if let Err(error) = self.shared.cluster.write_costs(namespace, &writes.costs).await {
+            tracing::warn!(pool = %self.id, error = %chain(&error), "no pod could be chosen to go");
+            return;
+        }
+        if writes.replicas.is_some() {
+            self.roster.choose(writes.victims.iter().cloned());
+        }
+        let before = self.order;
+        let order = Order::next(before, replicas, seen.asked, self.shared.clock.now());
+        self.order = Some(order);
+        self.report(resource, Ok(seen)).await;
+        if let Some(before) = before.filter(|before| before.replicas != replicas) {
+            let note =
+                format!("{} → {replicas} replicas published. {}", before.replicas, seen.headline);
+            tracing::info!(pool = %self.id, from = before.replicas, to = replicas, "published");
+            self.shared.cluster.tell(resource, EventType::Normal, "Published", &note).await;
+        }
+    }
+
     async fn announce(&self, resource: &InferenceAutoscaler, from: u32, to: u32, seen: &Seen<'_>) {
         let reason = if to > from { "ScaledUp" } else { "ScaledDown" };
         let note = format!("{from} → {to} replicas. {}", seen.headline);
@@ -448,6 +497,7 @@ impl Pool {
             generation: resource.metadata.generation.unwrap_or_default(),
             now: &Timestamp::now().to_string(),
             written: self.written,
+            published: self.order.filter(|_| seen.is_ok()).map(|order| order.replicas),
             written_at: self.written_at.as_deref(),
             seen,
         };

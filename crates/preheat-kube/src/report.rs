@@ -5,6 +5,7 @@
 use preheat_core::{Explanation, Plan, Reason, ReplicaPhase};
 
 use crate::ownership::{Conflict, Written};
+use crate::publication::Follower;
 use crate::resource::{
     Condition, ConditionStatus, InferenceAutoscalerStatus, Mode, Settings, SettingsError,
 };
@@ -76,6 +77,8 @@ pub struct Facts<'a> {
     pub written: Option<Written>,
     /// When, RFC 3339.
     pub written_at: Option<&'a str>,
+    /// What is published.
+    pub published: Option<u32>,
     /// What came of the tick, or why there was none.
     pub seen: Result<&'a Seen<'a>, &'a Trouble>,
 }
@@ -89,6 +92,8 @@ pub struct Seen<'a> {
     pub mode: Mode,
     /// Who stands in the way.
     pub conflict: Option<&'a Conflict>,
+    /// Who writes what is published.
+    pub follower: Option<&'a Follower>,
     /// Why the plan is not carried out.
     pub withheld: Option<Withheld>,
     /// Replicas that the target's scale asks for.
@@ -111,6 +116,8 @@ pub fn status(before: &InferenceAutoscalerStatus, facts: &Facts<'_>) -> Inferenc
         observed_generation: facts.generation,
         written_replicas: facts.written.map(|written| written.replicas),
         last_scale_time: facts.written_at.map(str::to_owned),
+        published_replicas: facts.published,
+        published_at: facts.published.map(|_| facts.now.to_owned()),
         ..InferenceAutoscalerStatus::default()
     };
     match facts.seen {
@@ -149,6 +156,9 @@ pub fn summary(seen: &Seen<'_>) -> String {
         (None, Some(Withheld::Zero)) => {
             "Somebody scaled the target to zero, and so it stays until somebody scales it up."
                 .to_owned()
+        }
+        (None, None) if seen.mode == Mode::Publish => {
+            format!("Publishing, the scale is others' to write. {headline}")
         }
         (None, None) => headline.to_owned(),
     }
@@ -210,16 +220,41 @@ fn active(seen: &Seen<'_>) -> New {
     match (seen.conflict, seen.mode, seen.withheld) {
         (Some(conflict), ..) => new(TYPE, false, conflict.reason(), "another writer is in the way"),
         (None, Mode::Observe, _) => new(TYPE, false, "Observe", "the mode is Observe"),
-        (None, Mode::Act, Some(Withheld::Paused)) => {
+        (None, Mode::Act | Mode::Publish, Some(Withheld::Paused)) => {
             new(TYPE, false, "Paused", "spec.pause is set")
         }
         (None, Mode::Act, Some(Withheld::Zero)) => {
             new(TYPE, false, "ReplicasZero", "somebody scaled the target to zero")
         }
-        (None, Mode::Act, _) if seen.explanation.is_none() => {
+        (None, Mode::Act | Mode::Publish, _) if seen.explanation.is_none() => {
             new(TYPE, false, "Unsound", "the decision broke an invariant; everything is held")
         }
+        (None, Mode::Publish, _) => followed(seen.follower),
         (None, Mode::Act, _) => new(TYPE, true, "Acting", "the target's scale is written"),
+    }
+}
+
+fn followed(follower: Option<&Follower>) -> New {
+    const TYPE: &str = "ScalingActive";
+    match follower {
+        None => new(
+            TYPE,
+            false,
+            "NobodyFollows",
+            "no HorizontalPodAutoscaler of this target reads preheat-desired-replicas",
+        ),
+        Some(Follower { name, inexact: Some(why) }) => new(
+            TYPE,
+            true,
+            "Inexact",
+            format!("the HorizontalPodAutoscaler {name} follows, but not exactly: {why}"),
+        ),
+        Some(Follower { name, inexact: None }) => new(
+            TYPE,
+            true,
+            "Publishing",
+            format!("the HorizontalPodAutoscaler {name} writes what is published"),
+        ),
     }
 }
 
@@ -292,7 +327,8 @@ fn timed(new: New, before: &InferenceAutoscalerStatus, facts: &Facts<'_>) -> Con
 /// Whether the status must be written now. What only rewords the summary can wait.
 pub fn is_urgent(before: &InferenceAutoscalerStatus, after: &InferenceAutoscalerStatus) -> bool {
     let bare = |status: &InferenceAutoscalerStatus| {
-        let mut bare = InferenceAutoscalerStatus { summary: None, ..status.clone() };
+        let mut bare =
+            InferenceAutoscalerStatus { summary: None, published_at: None, ..status.clone() };
         for condition in &mut bare.conditions {
             condition.message.clear();
         }

@@ -27,7 +27,7 @@ pub struct Situation<'a> {
     pub settings: &'a Settings,
     /// Whether anything may be written: `Observe` also while another writer is in the way.
     pub mode: Mode,
-    /// Replicas that the target's scale asks for.
+    /// Replicas that the target's scale asks for, or is taken to ask for soon.
     pub asked: u32,
     /// What there is.
     pub replicas: &'a [Replica],
@@ -38,7 +38,7 @@ pub struct Situation<'a> {
 /// What is to be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Writes {
-    /// The scale; absent when it stays.
+    /// The scale, or what is published for others to write; absent when it stays.
     pub replicas: Option<u32>,
     /// Deletion costs, before the scale.
     pub costs: Vec<CostWrite>,
@@ -128,7 +128,8 @@ fn withheld(situation: &Situation<'_>, wanted: u32) -> Option<Withheld> {
     if situation.mode == Mode::Observe {
         return Some(Withheld::Observe);
     }
-    if situation.asked == 0 {
+    // A count is published whether or not anybody reads it.
+    if situation.asked == 0 && situation.mode == Mode::Act {
         return Some(Withheld::Zero);
     }
     let paused = match situation.settings.pause? {

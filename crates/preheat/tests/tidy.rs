@@ -27,7 +27,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("preheat-load", &["preheat-traffic"]),
     ("preheat-gateway", &["preheat-runtime", "preheat-core"]),
     ("preheat-local", &["preheat-runtime", "preheat-api", "preheat-core"]),
-    ("preheat-kube", &["preheat-runtime", "preheat-api", "preheat-core"]),
+    ("preheat-publish", &[]),
+    ("preheat-kube", &["preheat-publish", "preheat-runtime", "preheat-api", "preheat-core"]),
     ("preheat-emulator", &["preheat-runtime", "preheat-engine", "preheat-core"]),
     (
         "preheat-web",

@@ -64,6 +64,7 @@ fn after(
         settings,
         mode: if conflict.is_some() { Mode::Observe } else { settings.mode },
         conflict,
+        follower: None,
         withheld,
         asked: u32::try_from(live.count()).unwrap(),
         selector: "app=chat",
@@ -72,8 +73,12 @@ fn after(
         explanation: Some(&decision.explanation),
         headline: "Changed nothing: as many as needed.",
     };
-    let written = Some(Written::confirmed(2));
-    status(before, &Facts { generation: 7, now, written, written_at: None, seen: Ok(&seen) })
+    let (written, published) = match settings.mode {
+        Mode::Publish => (None, Some(2)),
+        Mode::Act | Mode::Observe => (Some(Written::confirmed(2)), None),
+    };
+    let facts = Facts { generation: 7, now, written, written_at: None, published, seen: Ok(&seen) };
+    status(before, &facts)
 }
 
 fn condition<'a>(status: &'a InferenceAutoscalerStatus, type_: &str) -> &'a Condition {
@@ -151,11 +156,40 @@ fn each_way_of_writing_nothing_is_told() {
 }
 
 #[test]
+fn a_published_count_is_confirmed_and_its_followers_are_named() {
+    let settings = settings("mode: Publish\n");
+    let replicas = pods(&[ReplicaPhase::Ready]);
+    let before = after(&Default::default(), MORNING, &settings, &replicas, None, None);
+    assert_eq!(shown(&before, "ScalingActive"), format!("False NobodyFollows since {MORNING}"));
+    assert_eq!((before.published_replicas, before.written_replicas), (Some(2), None));
+    let summary = before.summary.as_deref().unwrap();
+    assert_eq!(
+        summary,
+        "Publishing, the scale is others' to write. Changed nothing: as many as needed."
+    );
+    // Confirming it again is worth writing, and can wait.
+    let status = after(&before, NOON, &settings, &replicas, None, None);
+    assert_eq!(status.published_at.as_deref(), Some(NOON));
+    assert!(status != before && !is_urgent(&before, &status));
+    for (inexact, expected) in [(None, "Publishing"), (Some("why"), "Inexact")] {
+        let follower = Follower { name: "chat".to_owned(), inexact };
+        let new = followed(Some(&follower));
+        assert_eq!((new.status, new.reason), (ConditionStatus::True, expected));
+    }
+}
+
+#[test]
 fn trouble_is_named_and_nothing_is_invented() {
     let (kind, name) = ("Deployment".to_owned(), "chat".to_owned());
     let trouble = Trouble::TargetMissing { kind, name };
-    let facts =
-        Facts { generation: 2, now: NOON, written: None, written_at: None, seen: Err(&trouble) };
+    let facts = Facts {
+        generation: 2,
+        now: NOON,
+        written: None,
+        written_at: None,
+        published: None,
+        seen: Err(&trouble),
+    };
     let status = status(&InferenceAutoscalerStatus::default(), &facts);
     assert_eq!(status.summary.as_deref(), Some("there is no Deployment `chat` in this namespace"));
     assert_eq!((status.ready_replicas, status.desired_replicas), (None, None));

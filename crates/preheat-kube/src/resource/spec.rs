@@ -45,7 +45,8 @@ use super::status::InferenceAutoscalerStatus;
 pub struct InferenceAutoscalerSpec {
     /// What is scaled: anything in the same namespace with a scale subresource.
     pub target_ref: TargetRef,
-    /// `Observe` writes nothing but this resource's status; `Act` writes the target's scale.
+    /// `Observe` writes nothing but this resource's status; `Act` writes the target's scale; `Publish`
+    /// leaves that to a HorizontalPodAutoscaler or KEDA, which read the count here.
     #[serde(default)]
     pub mode: Mode,
     /// In which directions nothing is written for now, whatever is decided.
@@ -132,6 +133,8 @@ pub enum Mode {
     Observe,
     /// Write the target's scale.
     Act,
+    /// Tell the count to a HorizontalPodAutoscaler or KEDA, which write the target's scale.
+    Publish,
 }
 
 impl Mode {
@@ -140,6 +143,7 @@ impl Mode {
         match self {
             Self::Observe => "Observe",
             Self::Act => "Act",
+            Self::Publish => "Publish",
         }
     }
 }

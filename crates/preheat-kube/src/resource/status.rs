@@ -40,6 +40,13 @@ pub struct InferenceAutoscalerStatus {
     /// Replicas that preheat wants ready or on their way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_replicas: Option<u32>,
+    /// Replicas that others should ask the target for, in the mode `Publish`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_replicas: Option<u32>,
+    /// When that was last confirmed, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub published_at: Option<String>,
     /// What preheat last wrote to the target's scale: any other value there is somebody else's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_replicas: Option<u32>,

@@ -123,6 +123,9 @@ fn observe_and_pause_withhold() {
         ("mode: Act\npause: ScaleUp\n", down, Ok(1)),
         ("mode: Act\npause: ScaleDown\n", down, Err(Withheld::Paused)),
         ("mode: Act\npause: ScaleDown\n", up, Ok(3)),
+        ("mode: Publish\n", up, Ok(3)),
+        ("mode: Publish\n", down, Ok(1)),
+        ("mode: Publish\npause: All\n", down, Err(Withheld::Paused)),
     ] {
         let written = carried_out(more, &two, 2, &[action]);
         let got = written.replicas.ok_or(written.withheld);
@@ -137,6 +140,9 @@ fn observe_and_pause_withhold() {
 fn what_somebody_scaled_to_zero_stays_there() {
     let written = carried_out("mode: Act\n", &[], 0, &[Action::Start { count: 1 }]);
     assert_eq!((written.replicas, written.withheld), (None, Some(Withheld::Zero)));
+    // Who reads a count decides that by himself.
+    let published = carried_out("mode: Publish\n", &[], 0, &[Action::Start { count: 1 }]);
+    assert_eq!(published.replicas, Some(1));
 }
 
 #[test]

@@ -18,7 +18,10 @@ use kube::{Api, Client, Config};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use preheat_kube::manifests::{NAME, NAMESPACE};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair,
+};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
@@ -26,7 +29,7 @@ use tokio::process::{Child, Command};
 const START_MAX: Duration = Duration::from_secs(60);
 /// Between two looks whether it does.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-const ADMIN_TOKEN: &str = "admin-token";
+pub(crate) const ADMIN_TOKEN: &str = "admin-token";
 
 /// The running servers. Dropping it kills them.
 pub(crate) struct ControlPlane {
@@ -42,6 +45,7 @@ impl ControlPlane {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         write_keys(folder.path());
+        write_proxy_keys(folder.path());
         fs::write(path("tokens.csv"), format!("{ADMIN_TOKEN},admin,1,system:masters\n")).unwrap();
         let [etcd, peers, api, manager] = free_ports();
         let (etcd, peers) =
@@ -87,6 +91,14 @@ impl ControlPlane {
                 flag("service-account-signing-key-file", &path("accounts.key")),
                 flag("authorization-mode", "RBAC"),
                 flag("token-auth-file", &path("tokens.csv")),
+                // The aggregator tells us by these who asks.
+                flag("requestheader-client-ca-file", &path("proxies.crt")),
+                flag("requestheader-allowed-names", "front-proxy-client"),
+                flag("requestheader-username-headers", "X-Remote-User"),
+                flag("requestheader-group-headers", "X-Remote-Group"),
+                flag("requestheader-extra-headers-prefix", "X-Remote-Extra-"),
+                flag("proxy-client-cert-file", &path("proxy.crt")),
+                flag("proxy-client-key-file", &path("proxy.key")),
                 // It would mount tokens that no kubelet is there to mount.
                 flag("disable-admission-plugins", "ServiceAccount"),
             ],
@@ -104,10 +116,14 @@ impl ControlPlane {
                 flag("bind-address", "127.0.0.1"),
                 flag("secure-port", &manager.to_string()),
                 flag("leader-elect", "false"),
+                // Each controller with its own account, and so with the rights it has in a cluster.
+                flag("use-service-account-credentials", "true"),
+                flag("horizontal-pod-autoscaler-sync-period", "1s"),
                 flag(
                     "controllers",
                     "deployment-controller,replicaset-controller,statefulset-controller,\
-                 garbage-collector-controller,namespace-controller",
+                 garbage-collector-controller,namespace-controller,\
+                 horizontal-pod-autoscaler-controller",
                 ),
             ],
         ));
@@ -213,6 +229,25 @@ fn write_keys(folder: &Path) {
     ] {
         fs::write(folder.join(name), text).unwrap();
     }
+}
+
+/// An authority of the aggregator's own, and the certificate that it shows.
+fn write_proxy_keys(folder: &Path) {
+    let authority_key = KeyPair::generate().unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.distinguished_name.push(DnType::CommonName, "proxies");
+    let certificate = authority.self_signed(&authority_key).unwrap();
+    fs::write(folder.join("proxies.crt"), certificate.pem()).unwrap();
+    let issuer = Issuer::new(authority, authority_key);
+    let key = KeyPair::generate().unwrap();
+    let mut proxy = CertificateParams::new(Vec::new()).unwrap();
+    proxy.distinguished_name = DistinguishedName::new();
+    proxy.distinguished_name.push(DnType::CommonName, "front-proxy-client");
+    proxy.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let proxy = proxy.signed_by(&key, &issuer).unwrap();
+    fs::write(folder.join("proxy.crt"), proxy.pem()).unwrap();
+    fs::write(folder.join("proxy.key"), key.serialize_pem()).unwrap();
 }
 
 /// Ports that nobody listens on. They are let go before they are used: loopback has enough of them.

@@ -22,6 +22,7 @@ mod acting;
 mod definition;
 mod observing;
 mod outage;
+mod publishing;
 mod standing_back;
 mod taking_over;
 
@@ -52,6 +53,11 @@ const SCENARIOS: &[(&str, Run)] = &[
     ("a_horizontal_pod_autoscaler_is_given_way", |s| standing_back::from_an_hpa(s).boxed()),
     ("an_apiserver_that_is_away_is_waited_for", |s| outage::is_waited_out(s).boxed()),
     ("a_follower_takes_over_without_a_jump", |s| taking_over::after_a_kill(s).boxed()),
+    ("a_horizontal_pod_autoscaler_writes_what_is_published", |s| {
+        publishing::an_hpa_follows(s).boxed()
+    }),
+    ("counts_are_told_to_whom_they_may_be", |s| publishing::to_readers_only(s).boxed()),
+    ("keda_reads_the_same_from_a_follower", |s| publishing::keda_reads_a_follower(s).boxed()),
 ];
 
 /// A scenario that takes this long hangs.
@@ -111,6 +117,7 @@ async fn run(binaries: PathBuf, wanted: &[String]) -> usize {
     let plane = ControlPlane::start(&binaries).await;
     let kubelet = kubelet::Kubelet::start(plane.admin());
     plane.apply_all(&preheat_kube::manifests::rbac()).await;
+    plane.apply_all(&publishing::manifests()).await;
     plane.define().await;
     let mut failed = 0;
     for (name, run) in SCENARIOS {

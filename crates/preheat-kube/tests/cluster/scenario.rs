@@ -14,6 +14,7 @@ use preheat_core::{Explanation, Plan};
 use preheat_kube::manifests::NAMESPACE;
 use preheat_kube::resource::{Condition, InferenceAutoscaler, InferenceAutoscalerStatus};
 use preheat_kube::{ControllerOptions, KubeController, LeaseOptions};
+use preheat_publish::Counts;
 use preheat_runtime::clock::{Clock, TimeScale};
 use preheat_runtime::journal::{Journal, JournalOptions, JournalReader, replay};
 use serde_json::{Value, json};
@@ -43,6 +44,7 @@ pub(crate) struct Preheat {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
     pub(crate) leading: watch::Receiver<bool>,
+    pub(crate) counts: Counts,
     journal: Journal,
     journal_file: PathBuf,
 }
@@ -201,9 +203,9 @@ impl Scenario {
         let controller =
             KubeController::start(client, clock, Some(journal.clone()), options).await.unwrap();
         let (stop, stopped) = watch::channel(false);
-        let leading = controller.leading();
+        let (leading, counts) = (controller.leading(), controller.counts());
         let task = tokio::spawn(controller.run(stopped));
-        Preheat { stop, task, leading, journal, journal_file }
+        Preheat { stop, task, leading, counts, journal, journal_file }
     }
 }
 

@@ -40,6 +40,29 @@ pub(crate) struct ControllerArgs {
     /// Label that names a pod in it
     #[arg(long, default_value = "pod", requires = "prometheus")]
     pub(crate) prometheus_pod_label: String,
+    /// Where the External Metrics API listens, for HorizontalPodAutoscalers [default: not served]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) external_metrics: Option<SocketAddr>,
+    /// Where KEDA's external scaler listens [default: not served]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) scaler: Option<SocketAddr>,
+    /// File with authorities, one of which must have signed a KEDA's certificate [default: the scaler
+    /// answers anybody]
+    #[arg(long, value_name = "FILE", requires = "scaler", conflicts_with = "scaler_plain")]
+    pub(crate) scaler_client_ca_file: Option<PathBuf>,
+    /// Serve the scaler without TLS
+    #[arg(long, requires = "scaler")]
+    pub(crate) scaler_plain: bool,
+    /// File with the certificate of both, read anew each minute [default: one that preheat makes and
+    /// keeps in the Secret `preheat-tls` beside the lease]
+    #[arg(long, value_name = "FILE", requires = "tls_key_file")]
+    pub(crate) tls_cert_file: Option<PathBuf>,
+    /// File with its key
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    pub(crate) tls_key_file: Option<PathBuf>,
+    /// The Service by which both are reached, for the certificate that preheat makes
+    #[arg(long, default_value = preheat_kube::manifests::NAME)]
+    pub(crate) service: String,
     /// This process's name among several
     #[arg(long, env = "POD_NAME", hide_env = true)]
     pub(crate) identity: Option<String>,
