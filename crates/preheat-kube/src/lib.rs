@@ -1,7 +1,7 @@
 //! World 3: replicas that are pods, scaled through the scale subresource of whatever makes them.
 //!
-//! `resource` is what users write; `pods`, `roster`, `writes`, `ownership` and `report` are pure and
-//! turn a cluster's objects into what `preheat-core` understands and its decisions into what is
+//! `resource` is what users write; `pods`, `roster`, `writes`, `publication`, `ownership` and
+//! `report` are pure and turn a cluster's objects into what `preheat-core` understands and its decisions into what is
 //! written; the rest talks to the apiserver.
 //!
 //! **Invariant:** nothing but a target's scale, this resource's status, and the deletion cost of the

@@ -10,7 +10,7 @@ use crate::resource::{GROUP, definition};
 
 mod publishing;
 
-pub use publishing::{external_metrics, publishing};
+pub use publishing::{external_metrics, hpa_example, publishing};
 
 /// Where preheat runs.
 pub const NAMESPACE: &str = "preheat-system";

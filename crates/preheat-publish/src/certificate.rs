@@ -8,7 +8,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::tls::{TlsError, certificates};
 
@@ -71,18 +71,26 @@ fn during(params: &mut CertificateParams, now: Timestamp) {
     params.not_after = day(VALID_DAYS);
 }
 
-/// Whether a certificate is still good for long enough.
+/// Whether a certificate is for `name`, and still good for long enough.
 ///
 /// # Errors
 /// When it can't be read.
-pub(crate) fn is_fresh(pem: &[u8], now: Timestamp) -> Result<bool, TlsError> {
+pub(crate) fn is_fresh(pem: &[u8], name: &str, now: Timestamp) -> Result<bool, TlsError> {
     let certificates = certificates(pem)?;
     let unreadable = |problem: String| TlsError::Pem { what: "certificate", problem };
     let first = certificates.first().ok_or_else(|| unreadable("there is none".to_owned()))?;
     let (_, parsed) =
         X509Certificate::from_der(first).map_err(|error| unreadable(error.to_string()))?;
     let left = parsed.validity().not_after.timestamp() - now.as_second();
-    Ok(left > RENEW_DAYS * 24 * 3600)
+    let names = parsed.subject_alternative_name().ok().flatten();
+    let is_its = names.is_some_and(|names| {
+        names
+            .value
+            .general_names
+            .iter()
+            .any(|its| matches!(its, GeneralName::DNSName(its) if *its == name))
+    });
+    Ok(is_its && left > RENEW_DAYS * 24 * 3600)
 }
 
 #[cfg(test)]
@@ -94,18 +102,21 @@ mod tests {
     #[test]
     fn one_is_good_for_a_year_and_renewed_two_months_before() {
         let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
-        let made = make(vec!["preheat.preheat-system.svc".to_owned()], now).unwrap();
+        let name = "preheat.preheat-system.svc";
+        let made = make(vec![name.to_owned()], now).unwrap();
         let fresh = |after: i64| {
             let then = now + (after * 24).hours();
-            is_fresh(made.certificate.as_bytes(), then).unwrap()
+            is_fresh(made.certificate.as_bytes(), name, then).unwrap()
         };
         assert!(fresh(0) && fresh(300));
         assert!(!fresh(310) && !fresh(400));
+        // Of another Service it is none.
+        assert!(!is_fresh(made.certificate.as_bytes(), "other.svc", now).unwrap());
     }
 
     #[test]
     fn what_is_no_certificate_is_not_fresh_but_wrong() {
         let now = Timestamp::UNIX_EPOCH;
-        assert!(is_fresh(b"hello", now).is_err());
+        assert!(is_fresh(b"hello", "a", now).is_err());
     }
 }

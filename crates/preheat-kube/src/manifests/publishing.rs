@@ -152,8 +152,8 @@ fn autoscaler() -> Value {
     })
 }
 
-/// A HorizontalPodAutoscaler that follows.
-pub(super) fn hpa_example() -> Vec<Value> {
+/// A resource that publishes, and a HorizontalPodAutoscaler that follows.
+pub fn hpa_example() -> Vec<Value> {
     let hpa = json!({
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",

@@ -36,12 +36,13 @@ pub(super) async fn certificate(
     service: &str,
     now: Timestamp,
 ) -> Result<Kept, ServeError> {
+    let name = long_name(namespace, service);
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let mut raced =
         ServeError::Cluster { what: WHAT, problem: "others keep writing it".to_owned() };
     for _ in 0..TRIES {
         let found = deadline(WHAT, secrets.get_opt(SECRET)).await?;
-        if let Some(kept) = found.as_ref().and_then(|secret| kept(secret, now)) {
+        if let Some(kept) = found.as_ref().and_then(|secret| kept(secret, &name, now)) {
             return Ok(kept);
         }
         let made = make(names(namespace, service), now)?;
@@ -60,7 +61,7 @@ pub(super) async fn certificate(
 }
 
 fn names(namespace: &str, service: &str) -> Vec<String> {
-    let long = format!("{service}.{namespace}.svc");
+    let long = long_name(namespace, service);
     vec![
         format!("{long}.cluster.local"),
         long,
@@ -69,12 +70,17 @@ fn names(namespace: &str, service: &str) -> Vec<String> {
     ]
 }
 
-/// What a Secret holds, if that is whole and good for long enough.
-fn kept(secret: &Secret, now: Timestamp) -> Option<Kept> {
+/// The name that the apiserver looks for.
+fn long_name(namespace: &str, service: &str) -> String {
+    format!("{service}.{namespace}.svc")
+}
+
+/// What a Secret holds for this name, if that is whole and good for long enough.
+fn kept(secret: &Secret, name: &str, now: Timestamp) -> Option<Kept> {
     let data = secret.data.as_ref()?;
     let part = |key: &str| data.get(key).map(|bytes| bytes.0.clone());
     let material = Material { certificate: part("tls.crt")?, key: part("tls.key")? };
-    let is_fresh = is_fresh(&material.certificate, now).unwrap_or(false);
+    let is_fresh = is_fresh(&material.certificate, name, now).unwrap_or(false);
     is_fresh.then_some(Kept { material, authority: part("ca.crt")? })
 }
 
@@ -144,6 +150,8 @@ pub(super) async fn announce(client: &Client, namespace: &str, service: &str, au
 mod tests {
     use super::*;
 
+    const NAME: &str = "preheat.here.svc";
+
     #[test]
     fn a_secret_is_used_until_it_ends_soon_and_the_next_keeps_it_trusted() {
         let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
@@ -151,26 +159,26 @@ mod tests {
         let names = || names("here", "preheat");
         let first = make(names(), now).unwrap();
         let held = secret(None, &first);
-        assert!(kept(&held, now).is_some());
-        assert!(kept(&held, later).is_none());
+        assert!(kept(&held, NAME, now).is_some());
+        assert!(kept(&held, NAME, later).is_none());
         let second = make(names(), later).unwrap();
-        let renewed = kept(&secret(Some(&held), &second), later).unwrap();
+        let renewed = kept(&secret(Some(&held), &second), NAME, later).unwrap();
         let authorities = String::from_utf8(renewed.authority).unwrap();
         assert_eq!(authorities.matches(END).count(), 2);
         assert!(authorities.contains(first.authority.trim()));
         // Not forever.
         let third = secret(Some(&secret(Some(&held), &second)), &make(names(), later).unwrap());
-        let authorities = String::from_utf8(kept(&third, later).unwrap().authority).unwrap();
+        let authorities = String::from_utf8(kept(&third, NAME, later).unwrap().authority).unwrap();
         assert_eq!(authorities.matches(END).count(), 2);
     }
 
     #[test]
     fn a_secret_that_is_not_whole_is_made_anew() {
         let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
-        assert!(kept(&Secret::default(), now).is_none());
+        assert!(kept(&Secret::default(), NAME, now).is_none());
         let made = make(names("here", "preheat"), now).unwrap();
         let mut held = secret(None, &made);
         held.data.as_mut().unwrap().insert("tls.crt".to_owned(), ByteString(b"?".to_vec()));
-        assert!(kept(&held, now).is_none());
+        assert!(kept(&held, NAME, now).is_none());
     }
 }
