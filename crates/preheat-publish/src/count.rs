@@ -46,10 +46,13 @@ pub enum Refusal {
 /// A count, or why there is none.
 pub type Answer = Result<Published, Refusal>;
 
+/// Given a namespace and a name.
+type Ask = dyn Fn(&str, &str) -> Answer + Send + Sync;
+
 /// Where counts are had from, and when they may have changed.
 #[derive(Clone)]
 pub struct Counts {
-    ask: Arc<dyn Fn(&str, &str) -> Answer + Send + Sync>,
+    ask: Arc<Ask>,
     changes: watch::Receiver<u64>,
 }
 
