@@ -1,7 +1,7 @@
 //! What one learns preheat with: the lab's lesson with its experiments, sizing as a command line and
 //! a page ask for it, and the lesson as one page without scripts.
 //!
-//! The lesson is data: the dashboard draws it, [`print`] writes it, and both run what it names. Its
+//! The lesson is data: the dashboard draws it, [`print()`] writes it, and both run what it names. Its
 //! scenarios are files of the repository, so that `preheat scenario` runs the same.
 //!
 //! **Invariant:** no figure of the lesson is written down. Each comes from a run, when it is asked
