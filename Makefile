@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test test-kube engines-if-python test-load-tools cluster deploy bench efficacy efficacy-quick lint docs deny reference
+.PHONY: demo test test-kube test-chart engines-if-python test-load-tools cluster deploy bench efficacy efficacy-quick lint docs deny reference
 .PHONY: web web-if-node web-test screenshots
 
 ## Watch an autoscaler keep a pool of engine processes ahead of real traffic (about two minutes).
@@ -62,6 +62,11 @@ test-kube:
 test-load-tools:
 	$(CARGO) build --locked --quiet -p preheat
 	PREHEAT=$(abspath $(or $(CARGO_TARGET_DIR),target))/debug/preheat ./e2e/load-tools/run
+
+## The Helm chart, linted and rendered by Helm, which is built with Go first, once.
+test-chart:
+	./e2e/helm/build
+	$(CARGO) test --locked -p preheat-kube --test manifests
 
 ## The same control plane to try things on, until Ctrl-C: each pod is an emulated engine.
 cluster:
