@@ -20,6 +20,7 @@ pub mod selector;
 pub mod writes;
 
 pub mod manifests;
+pub mod plugin;
 
 mod cluster;
 mod connect;
@@ -27,6 +28,8 @@ mod controller;
 mod counts;
 mod lease;
 mod pool;
+
+pub use kube::Client;
 
 pub use connect::connect;
 pub use controller::{ControllerOptions, KubeController, PoolStatuses, StartError};

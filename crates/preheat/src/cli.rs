@@ -11,6 +11,7 @@ mod coldstart;
 mod compare;
 mod controller;
 mod import;
+mod kubectl;
 mod lab;
 mod part;
 mod pool;
@@ -23,6 +24,7 @@ pub(crate) use coldstart::ColdstartArgs;
 pub(crate) use compare::CompareArgs;
 pub(crate) use controller::ControllerArgs;
 pub(crate) use import::{ImportArgs, ImportTo};
+pub(crate) use kubectl::{ClusterArgs, KubectlArgs, KubectlQuestion, PLUGIN};
 pub(crate) use lab::LabArgs;
 pub(crate) use part::PartArgs;
 pub(crate) use pool::PoolArgs;
@@ -50,6 +52,9 @@ pub(crate) enum Command {
     Crd,
     /// Read other autoscalers' manifests and write the nearest configuration of preheat
     Import(ImportArgs),
+    /// Ask a cluster's InferenceAutoscalers what is done and why; as `kubectl preheat` where this
+    /// program is linked as `kubectl-preheat`
+    Kubectl(KubectlArgs),
     /// Replay a trace against any OpenAI-compatible endpoint, open loop
     Load(LoadArgs),
     /// Run a trace against modelled replicas under any autoscaler, faster than real

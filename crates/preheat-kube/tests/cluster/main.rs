@@ -19,6 +19,7 @@ mod scenario;
 mod traffic;
 
 mod acting;
+mod asking;
 mod definition;
 mod observing;
 mod outage;
@@ -52,6 +53,7 @@ const SCENARIOS: &[(&str, Run)] = &[
     ("a_foreign_writer_is_given_way", |s| standing_back::from_a_person(s).boxed()),
     ("a_horizontal_pod_autoscaler_is_given_way", |s| standing_back::from_an_hpa(s).boxed()),
     ("an_apiserver_that_is_away_is_waited_for", |s| outage::is_waited_out(s).boxed()),
+    ("kubectl_users_are_told_what_is_done_and_why", |s| asking::is_answered(s).boxed()),
     ("a_follower_takes_over_without_a_jump", |s| taking_over::after_a_kill(s).boxed()),
     ("a_horizontal_pod_autoscaler_writes_what_is_published", |s| {
         publishing::an_hpa_follows(s).boxed()

@@ -9,6 +9,7 @@ mod dashboard;
 mod demo;
 mod engine;
 mod import;
+mod kubectl;
 mod lab;
 mod load;
 mod pool;
@@ -43,6 +44,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Answer> {
         Command::Controller(args) => controller::run(args),
         Command::Crd => crd::run(),
         Command::Import(args) => import::run(&args),
+        Command::Kubectl(args) => kubectl::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Compare(args) => compare::run(&args),

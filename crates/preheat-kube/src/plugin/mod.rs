@@ -1,0 +1,108 @@
+//! What `kubectl preheat` asks the apiserver for: resources and the events about them.
+//!
+//! It reads what any user of the cluster may be allowed to read, and not preheat's admin port, which
+//! tells its own machine only.
+//!
+//! **Invariant:** nothing is written.
+
+mod text;
+
+use k8s_openapi::api::core::v1::Event;
+use kube::api::ListParams;
+use kube::{Api, Client};
+
+use crate::cluster::chain;
+use crate::resource::InferenceAutoscaler;
+
+pub use text::{status, why};
+
+/// Why something could not be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginError {
+    /// The resource is not defined.
+    #[error("the cluster has no InferenceAutoscalers: preheat is not installed there")]
+    NotDefined,
+    /// There is none of that name.
+    #[error("there is no InferenceAutoscaler `{name}` in the namespace {namespace}")]
+    Missing {
+        /// Its name, as given.
+        name: String,
+        /// Where it was looked for.
+        namespace: String,
+        /// What there is.
+        others: Vec<String>,
+    },
+    /// The apiserver refuses, or does not answer.
+    #[error("the apiserver does not tell: {0}")]
+    Api(String),
+}
+
+impl PluginError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotDefined => {
+                "install it: docs/kubernetes.md of preheat says how".to_owned()
+            }
+            Self::Missing { others, .. } if others.is_empty() => {
+                "that namespace has none; -n names another, and `kubectl preheat status -A` lists all"
+                    .to_owned()
+            }
+            Self::Missing { others, .. } => format!("it has: {}", others.join(", ")),
+            Self::Api(_) => "`kubectl get infas` asks the same server for the same".to_owned(),
+        }
+    }
+}
+
+/// The resources of a namespace, or of all; by namespace and name.
+///
+/// # Errors
+/// When the apiserver does not tell.
+pub async fn resources(
+    client: &Client,
+    namespace: Option<&str>,
+) -> Result<Vec<InferenceAutoscaler>, PluginError> {
+    let api: Api<InferenceAutoscaler> = match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let listed = api.list(&ListParams::default()).await;
+    listed.map(|list| list.items).map_err(|error| match error {
+        kube::Error::Api(status) if status.code == 404 => PluginError::NotDefined,
+        other => PluginError::Api(chain(&other)),
+    })
+}
+
+/// The one of that name.
+///
+/// # Errors
+/// When there is none, or the apiserver does not tell.
+pub async fn resource(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<InferenceAutoscaler, PluginError> {
+    let all = resources(client, Some(namespace)).await?;
+    let of_name = |resource: &&InferenceAutoscaler| resource.metadata.name.as_deref() == Some(name);
+    if let Some(found) = all.iter().find(of_name) {
+        return Ok(found.clone());
+    }
+    let others = all.into_iter().filter_map(|resource| resource.metadata.name).collect();
+    Err(PluginError::Missing { name: name.to_owned(), namespace: namespace.to_owned(), others })
+}
+
+/// What happened to a resource, as far as the cluster remembers (an hour, by default).
+///
+/// # Errors
+/// When the apiserver does not tell.
+pub async fn events(
+    client: &Client,
+    resource: &InferenceAutoscaler,
+) -> Result<Vec<Event>, PluginError> {
+    let namespace = resource.metadata.namespace.as_deref().unwrap_or_default();
+    let uid = resource.metadata.uid.as_deref().unwrap_or_default();
+    let api: Api<Event> = Api::namespaced(client.clone(), namespace);
+    let about = ListParams::default().fields(&format!("involvedObject.uid={uid}"));
+    let listed = api.list(&about).await;
+    listed.map(|list| list.items).map_err(|error| PluginError::Api(chain(&error)))
+}

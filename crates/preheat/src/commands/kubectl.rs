@@ -1,0 +1,67 @@
+//! `kubectl preheat`: what a cluster's preheat does, from what its resources say.
+
+use jiff::Timestamp;
+use preheat_kube::plugin::{self, PluginError};
+
+use crate::cli::{ClusterArgs, KubectlArgs, KubectlQuestion};
+use crate::failure::{Answer, hinted};
+
+pub(crate) fn run(args: &KubectlArgs) -> anyhow::Result<Answer> {
+    let text = super::runtime()?.block_on(async {
+        match &args.question {
+            KubectlQuestion::Status { cluster, all_namespaces } => {
+                status(cluster, *all_namespaces).await
+            }
+            KubectlQuestion::Why { name, cluster } => why(cluster, name.as_deref()).await,
+        }
+    })?;
+    super::print(&text)?;
+    Ok(Answer::Yes)
+}
+
+async fn status(args: &ClusterArgs, all: bool) -> anyhow::Result<String> {
+    let (client, namespace) = connect(args).await?;
+    let wanted = (!all).then_some(namespace.as_str());
+    let resources = plugin::resources(&client, wanted).await.map_err(failed)?;
+    if resources.is_empty() {
+        let place =
+            if all { "the cluster".to_owned() } else { format!("the namespace {namespace}") };
+        return Ok(format!("no InferenceAutoscaler in {place}\n"));
+    }
+    Ok(plugin::status(&resources, all, Timestamp::now()))
+}
+
+async fn why(args: &ClusterArgs, name: Option<&str>) -> anyhow::Result<String> {
+    let (client, namespace) = connect(args).await?;
+    let resources = match name {
+        Some(name) => {
+            vec![plugin::resource(&client, &namespace, name).await.map_err(failed)?]
+        }
+        None => plugin::resources(&client, Some(&namespace)).await.map_err(failed)?,
+    };
+    if resources.is_empty() {
+        return Ok(format!("no InferenceAutoscaler in the namespace {namespace}\n"));
+    }
+    let mut texts = Vec::new();
+    for resource in &resources {
+        let events = plugin::events(&client, resource).await.map_err(failed)?;
+        texts.push(plugin::why(resource, &events, Timestamp::now()));
+    }
+    Ok(texts.join("\n"))
+}
+
+async fn connect(args: &ClusterArgs) -> anyhow::Result<(preheat_kube::Client, String)> {
+    let client = preheat_kube::connect(args.kubeconfig.as_deref(), args.context.as_deref())
+        .await
+        .map_err(|error| {
+        let hint = error.hint();
+        hinted(error, hint)
+    })?;
+    let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    Ok((client, namespace))
+}
+
+fn failed(error: PluginError) -> anyhow::Error {
+    let hint = error.hint();
+    hinted(error, hint)
+}
