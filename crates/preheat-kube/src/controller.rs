@@ -23,6 +23,7 @@ use crate::cluster::{Cluster, chain};
 use crate::counts::counts;
 use crate::lease::{Elector, Leadership, LeaseOptions};
 use crate::pool::{Pool, PoolView, Shared, SharedView, pool_id};
+use crate::quotas::Quotas;
 use crate::resource::{GROUP, InferenceAutoscaler};
 
 /// Longest wait for an engine's metrics: well below any sensible tick.
@@ -150,7 +151,15 @@ impl KubeController {
             Scraper::new(ScrapeConfig { timeout: SCRAPE_TIMEOUT, ..ScrapeConfig::default() });
         let headline = options.headline;
         let metrics = options.metrics;
-        let shared = Arc::new(Shared { cluster, clock, scraper, metrics, journal, headline });
+        let shared = Arc::new(Shared {
+            cluster,
+            clock,
+            scraper,
+            metrics,
+            journal,
+            headline,
+            quotas: Quotas::default(),
+        });
         Ok(Self {
             shared,
             journal_file: options.journal_file,

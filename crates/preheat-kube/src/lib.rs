@@ -28,6 +28,7 @@ mod controller;
 mod counts;
 mod lease;
 mod pool;
+mod quotas;
 
 pub use kube::Client;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
-use preheat_api::status::PoolStatus;
+use preheat_api::status::{PoolStatus, ScheduledStatus};
 use preheat_core::{
     Controls, Explanation, Instant, Memory, Observation, Plan, ReplicaId, ReplicaPhase,
 };
@@ -28,9 +28,10 @@ use crate::cluster::{Cluster, ReadScale, WriteError, chain};
 use crate::ownership::{Conflict, FOREIGN_WRITE, Written};
 use crate::pods::{SeenPod, see};
 use crate::publication::Order;
+use crate::quotas::{Membership, Quotas};
 use crate::report::{self, Facts, Seen, Trouble};
 use crate::resource::{
-    ConditionStatus, InferenceAutoscaler, InferenceAutoscalerStatus, Mode, Settings,
+    ConditionStatus, InferenceAutoscaler, InferenceAutoscalerStatus, Mode, Settings, contradicted,
 };
 use crate::roster::{Replica, Roster};
 use crate::selector;
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Option<PodSource>,
     pub(crate) journal: Option<Journal>,
     pub(crate) headline: fn(&Plan, &Explanation) -> String,
+    pub(crate) quotas: Quotas,
 }
 
 /// What the loop leaves for others to read.
@@ -58,6 +60,8 @@ pub(crate) struct PoolView {
     controller: Option<Controller>,
     /// Each replica's address and what it waits for.
     pods: BTreeMap<ReplicaId, (Option<String>, Option<String>)>,
+    /// What is announced.
+    scheduled: Vec<ScheduledStatus>,
 }
 
 /// A view that can be read while the loop goes on.
@@ -67,6 +71,7 @@ impl PoolView {
     /// `None` before the first decision.
     pub(crate) fn status(&self) -> Option<PoolStatus> {
         let mut status = self.controller.as_ref()?.status();
+        status.scheduled.clone_from(&self.scheduled);
         for replica in &mut status.replicas {
             if let Some((address, waiting)) = self.pods.get(&replica.id) {
                 replica.address.clone_from(address);
@@ -102,6 +107,10 @@ pub(crate) struct Pool {
     foreign: Option<(Conflict, i64)>,
     /// When a ready replica last told something, or none was ready.
     told_at: Option<Instant>,
+    /// The checked spec, and the generation that it is of.
+    settings: Option<(i64, Arc<Settings>)>,
+    /// Its part in a quota.
+    membership: Option<Membership>,
 }
 
 impl Pool {
@@ -146,6 +155,8 @@ impl Pool {
             target: None,
             foreign,
             told_at: None,
+            settings: None,
+            membership: None,
             shared,
         }
     }
@@ -197,8 +208,9 @@ impl Pool {
     }
 
     async fn decide(&mut self, resource: &InferenceAutoscaler) -> Result<Instant, Trouble> {
-        let settings = Settings::of(&resource.spec)?;
+        let settings = self.settings(resource)?;
         let namespace = resource.metadata.namespace.as_deref().unwrap_or_default();
+        self.take_part(resource, &settings)?;
         let read = self.shared.cluster.scale(namespace, &settings.target).await?;
         if self.target.is_some() && self.target != read.uid {
             (self.written, self.foreign, self.order) = (None, None, None);
@@ -212,7 +224,8 @@ impl Pool {
         // What is published counts as written, as long as it may yet be.
         let asked = Order::taken_for(self.order, read.asked, self.shared.clock.now());
         let replicas = self.observe(namespace, &settings, &read, asked).await?;
-        let ticked = self.think(&settings, &replicas);
+        let acts = mode != Mode::Observe && settings.pause.is_none();
+        let ticked = self.think(&settings, &replicas, acts);
         let explanation = ticked.entry.body.explanation();
         let situation = Situation {
             settings: &settings,
@@ -256,6 +269,39 @@ impl Pool {
             Mode::Observe | Mode::Act => self.carry_out(resource, &read, &writes, &seen).await,
         }
         Ok(ticked.plan.next_tick_at)
+    }
+
+    /// The checked spec. Time zones are looked up once for each generation, not at each tick.
+    fn settings(&mut self, resource: &InferenceAutoscaler) -> Result<Arc<Settings>, Trouble> {
+        let generation = resource.metadata.generation.unwrap_or_default();
+        if let Some((of, settings)) = &self.settings
+            && *of == generation
+        {
+            return Ok(Arc::clone(settings));
+        }
+        let settings = Arc::new(Settings::of(&resource.spec)?);
+        self.settings = Some((generation, Arc::clone(&settings)));
+        Ok(settings)
+    }
+
+    /// Takes part in the quota that the spec names, or leaves the one that it named.
+    fn take_part(
+        &mut self,
+        resource: &InferenceAutoscaler,
+        settings: &Settings,
+    ) -> Result<(), Trouble> {
+        if let Some(quota) = &settings.quota {
+            let all = self.shared.cluster.autoscalers();
+            if let Some((other, theirs)) = contradicted(resource, all.iter().map(Arc::as_ref)) {
+                let (gpus, other) = (quota.gpus, other.to_owned());
+                return Err(Trouble::Quota { gpus, theirs, other });
+            }
+        }
+        let namespace = resource.metadata.namespace.as_deref().unwrap_or_default();
+        let held = self.status.current_replicas.unwrap_or(0);
+        let before = self.membership.take();
+        self.membership = self.shared.quotas.take_part(before, &self.id, namespace, settings, held);
+        Ok(())
     }
 
     /// Asks the engines, and says what there is.
@@ -322,10 +368,12 @@ impl Pool {
     }
 
     /// Decides, by the policy as it is now.
-    fn think(&mut self, settings: &Settings, replicas: &[Replica]) -> Ticked {
+    fn think(&mut self, settings: &Settings, replicas: &[Replica], acts: bool) -> Ticked {
         let now = self.shared.clock.now();
+        let scheduled = settings.schedules.upcoming(now);
         let memory = self.memory.take();
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        view.scheduled = scheduled.iter().copied().map(ScheduledStatus::from).collect();
         let controller = view.controller.get_or_insert_with(|| {
             let (gpus, policy) = (settings.engine.gpus_per_replica, settings.policy.clone());
             let controller =
@@ -336,16 +384,20 @@ impl Pool {
             }
         });
         controller.set_policy(settings.policy.clone());
-        controller.tick(Observation {
+        let observation = Observation {
             tick: controller.next_tick(),
             now,
             replicas: replicas.iter().map(|replica| replica.observation.clone()).collect(),
             gateway: None,
             replicas_placeable: None,
             replicas_allowed: None,
-            scheduled: Vec::new(),
+            scheduled: scheduled.iter().map(|entry| entry.demand).collect(),
             controls: Controls::default(),
-        })
+        };
+        match &self.membership {
+            Some(membership) => membership.tick(controller, observation, acts),
+            None => controller.tick(observation),
+        }
     }
 
     /// Who stands in the way of writing.

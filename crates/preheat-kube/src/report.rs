@@ -24,6 +24,19 @@ pub enum Trouble {
     /// The spec contradicts itself.
     #[error(transparent)]
     Spec(#[from] SettingsError),
+    /// Those who share GPUs don't agree how many there are.
+    #[error(
+        "`spec.quota.gpuSlots` is {gpus}; it must be {theirs}, as the older InferenceAutoscaler \
+         `{other}` says, which shares this quota"
+    )]
+    Quota {
+        /// As given.
+        gpus: u32,
+        /// As the older one has it.
+        theirs: u32,
+        /// Its name.
+        other: String,
+    },
     /// The target does not exist.
     #[error("there is no {kind} `{name}` in this namespace")]
     TargetMissing {
@@ -56,7 +69,7 @@ pub enum Trouble {
 impl Trouble {
     const fn reason(&self) -> &'static str {
         match self {
-            Self::Spec(_) => "InvalidSpec",
+            Self::Spec(_) | Self::Quota { .. } => "InvalidSpec",
             Self::TargetMissing { .. } => "TargetMissing",
             Self::TargetKind { .. } => "TargetNotScalable",
             Self::Forbidden(_) => "Forbidden",

@@ -16,12 +16,12 @@ use crate::routing::PoolId;
 /// The GPUs that pools share.
 #[derive(Debug)]
 pub struct QuotaBoard {
-    gpus: u32,
     posted: Mutex<Posted>,
 }
 
 #[derive(Debug)]
 struct Posted {
+    gpus: u32,
     claims: BTreeMap<String, Claim>,
     memory: QuotaMemory,
     /// The latest look at it: turns come a little out of order, time does not.
@@ -34,22 +34,81 @@ impl QuotaBoard {
         let takes_gpus = |(_, claim): &(PoolId, Claim)| claim.gpus_per_replica > 0;
         let claims = claims.into_iter().filter(takes_gpus).map(|(pool, claim)| (pool.0, claim));
         let claims: BTreeMap<String, Claim> = claims.collect();
-        let posted = Posted { claims, memory: QuotaMemory::default(), now: Instant::ORIGIN };
-        let shared = posted.claims.len() > 1;
-        shared.then(|| Self { gpus, posted: Mutex::new(posted) })
+        let shared = claims.len() > 1;
+        shared.then(|| Self { posted: Mutex::new(Posted::of(gpus, claims)) })
+    }
+
+    /// One that pools join and leave.
+    pub fn open(gpus: u32) -> Self {
+        Self { posted: Mutex::new(Posted::of(gpus, BTreeMap::new())) }
+    }
+
+    /// Shares so many GPUs from now on.
+    pub fn set_gpus(&self, gpus: u32) {
+        self.lock().gpus = gpus;
+    }
+
+    /// Lets a pool take part by these terms; what one that takes part already holds and needs stays.
+    pub fn join(&self, pool: &PoolId, mut claim: Claim) {
+        let claims = &mut self.lock().claims;
+        if let Some(before) = claims.get(&pool.0) {
+            claim = Claim {
+                gpus_per_replica: claim.gpus_per_replica,
+                priority: claim.priority,
+                worth: claim.worth,
+                ..before.clone()
+            };
+        }
+        claims.insert(pool.0.clone(), claim);
+    }
+
+    /// Forgets a pool.
+    pub fn leave(&self, pool: &PoolId) {
+        self.lock().claims.remove(&pool.0);
+    }
+
+    /// Lets a pool that changes nothing decide as it would within what it might hold. To the others it
+    /// holds what it holds, and neither takes anything nor gives it up.
+    pub fn tick_observing(
+        &self,
+        controller: &mut Controller,
+        mut observation: Observation,
+    ) -> Ticked {
+        let mut posted = self.lock();
+        let pool = controller.pool().0.clone();
+        let held = replicas_held(&observation.replicas, &[]);
+        let Some(claim) = posted.claims.get_mut(&pool) else { return controller.tick(observation) };
+        claim.held = held;
+        claim.replicas_min = controller.policy().spec().replicas_min;
+        claim.replicas_max = controller.policy().spec().replicas_max;
+        let now = observation.now.max(posted.now);
+        let mut allotment = allot(posted.gpus, &posted.claims, &posted.memory, now);
+        observation.replicas_allowed = allotment.allowances.remove(&pool);
+        let ticked = controller.tick(observation);
+        if let Some(claim) = posted.claims.get_mut(&pool) {
+            if let Some(explanation) = ticked.entry.body.explanation() {
+                claim.decided(controller.policy().spec(), explanation);
+            }
+            (claim.replicas_min, claim.replicas_max) = (held, held);
+        }
+        ticked
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Posted> {
+        // A turn that panicked leaves the claims of the turns before: still sound.
+        self.posted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets a pool decide one tick within what it may hold. A pool that shares no GPUs decides as it
     /// would without.
     pub fn tick(&self, controller: &mut Controller, mut observation: Observation) -> Ticked {
-        // A turn that panicked leaves the claims of the turns before: still sound.
-        let mut posted = self.posted.lock().unwrap_or_else(PoisonError::into_inner);
-        let Posted { claims, memory, now } = &mut *posted;
+        let mut posted = self.lock();
+        let Posted { gpus, claims, memory, now } = &mut *posted;
         let pool = controller.pool().0.clone();
         if let Some(claim) = claims.get_mut(&pool) {
             claim.held = replicas_held(&observation.replicas, &[]);
             *now = observation.now.max(*now);
-            let mut allotment = allot(self.gpus, claims, memory, *now);
+            let mut allotment = allot(*gpus, claims, memory, *now);
             *memory = allotment.memory;
             observation.replicas_allowed = allotment.allowances.remove(&pool);
         }
@@ -62,6 +121,12 @@ impl QuotaBoard {
             }
         }
         ticked
+    }
+}
+
+impl Posted {
+    fn of(gpus: u32, claims: BTreeMap<String, Claim>) -> Self {
+        Self { gpus, claims, memory: QuotaMemory::default(), now: Instant::ORIGIN }
     }
 }
 
@@ -174,5 +239,30 @@ mod tests {
         let seen = observation(&cpu, 2000, 1);
         let ticked = board.tick(&mut cpu, seen);
         assert_eq!(ticked.entry.body.observation().unwrap().replicas_allowed, None);
+    }
+
+    /// Who only observes is counted with what it holds, is told what it might hold, and takes nothing.
+    #[test]
+    fn an_observer_neither_takes_nor_gives() {
+        let board = QuotaBoard::open(4);
+        let mut observer = Controller::new(id("observer"), 1, policy(1), Memory::default());
+        let mut acting = Controller::new(id("acting"), 1, policy(1), Memory::default());
+        board.join(&id("observer"), claim(1, 9));
+        board.join(&id("acting"), claim(1, 0));
+        let allowed = |ticked: &Ticked| {
+            ticked.entry.body.observation().unwrap().replicas_allowed.clone().unwrap().replicas.0
+        };
+        for turn in 0..20 {
+            let seen = observation(&observer, 1000 + turn, 1);
+            assert!(allowed(&board.tick_observing(&mut observer, seen)) >= 1);
+            let seen = observation(&acting, 1000 + turn, 3);
+            assert_eq!(allowed(&board.tick(&mut acting, seen)), 3, "turn {turn}");
+        }
+        board.leave(&id("observer"));
+        let seen = observation(&acting, 1020, 3);
+        assert_eq!(allowed(&board.tick(&mut acting, seen)), 4);
+        board.set_gpus(2);
+        let seen = observation(&acting, 1021, 2);
+        assert_eq!(allowed(&board.tick(&mut acting, seen)), 2);
     }
 }

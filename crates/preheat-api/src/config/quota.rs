@@ -6,6 +6,7 @@ use serde_saphyr::Location;
 use super::error::{ConfigError, Problem, Source};
 use super::values::at;
 use super::wire::PoolWire;
+use crate::pool_keys::KeyError;
 
 const PRIORITY_KEY: &str = "priority";
 const WORTH_KEY: &str = "worthPerGpuHour";
@@ -28,6 +29,25 @@ impl Default for QuotaConfig {
     }
 }
 
+impl QuotaConfig {
+    /// Of what was given; what is absent has its default.
+    ///
+    /// # Errors
+    /// When the worth is out of range.
+    pub fn of(priority: Option<i32>, worth: Option<f64>) -> Result<Self, KeyError> {
+        let mut quota = Self::default();
+        if let Some(worth) = worth {
+            if !(0.0..=WORTH_MAX).contains(&worth) {
+                let (key, value) = (WORTH_KEY.to_owned(), worth.to_string());
+                return Err(KeyError { key, value, allowed: "from 0 to 1000000".to_owned() });
+            }
+            quota.worth = GpuWorth::saturating(worth);
+        }
+        quota.priority = priority.unwrap_or(quota.priority);
+        Ok(quota)
+    }
+}
+
 /// The first key that was given: its name, what it says, and where.
 pub(super) type Given = Option<(&'static str, String, Location)>;
 
@@ -35,20 +55,16 @@ pub(super) fn resolve(
     wire: &PoolWire,
     source: &Source<'_>,
 ) -> Result<(QuotaConfig, Given), ConfigError> {
-    let mut quota = QuotaConfig::default();
+    let (priority, worth) = (wire.priority.as_ref(), wire.worth_per_gpu_hour.as_ref());
+    let quota = QuotaConfig::of(priority.map(|p| p.value), worth.map(|w| w.value));
+    let quota = quota.map_err(|KeyError { key, value, allowed }| {
+        source.error(at(&wire.worth_per_gpu_hour), Problem::OutOfRange { key, value, allowed })
+    })?;
     let mut given = None;
-    if let Some(worth) = &wire.worth_per_gpu_hour {
-        let allowed = || Problem::out_of_range(WORTH_KEY, worth.value, "from 0 to 1000000");
-        source.require(
-            (0.0..=WORTH_MAX).contains(&worth.value),
-            at(&wire.worth_per_gpu_hour),
-            allowed,
-        )?;
-        quota.worth = GpuWorth::saturating(worth.value);
+    if let Some(worth) = worth {
         given = Some((WORTH_KEY, worth.value.to_string(), worth.referenced));
     }
-    if let Some(priority) = &wire.priority {
-        quota.priority = priority.value;
+    if let Some(priority) = priority {
         given = Some((PRIORITY_KEY, priority.value.to_string(), priority.referenced));
     }
     Ok((quota, given))

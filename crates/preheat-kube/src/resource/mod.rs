@@ -7,6 +7,7 @@
 //! (a window longer than an hour) is refused by [`Settings::of`], in the same words as in a file.
 
 mod settings;
+mod sharing;
 mod spec;
 mod status;
 
@@ -15,7 +16,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
-pub use settings::{Fallback, Settings, SettingsError};
+pub use settings::{Fallback, Quota, Settings, SettingsError};
+pub use sharing::{QuotaSpec, ScheduleItem, contradicted};
 pub use spec::{
     Behavior, ColdStart, Engine, EngineType, FallbackSpec, InferenceAutoscaler,
     InferenceAutoscalerSpec, Metrics, Mode, Pause, ScaleDown, ScaleLimit, SloSpec, TargetRef,

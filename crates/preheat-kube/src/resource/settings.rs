@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use preheat_api::config::parse_duration;
+use preheat_api::config::{QuotaConfig, parse_duration};
 use preheat_api::dialect::Dialect;
 use preheat_api::pool_keys::{KeyError, PoolKeys};
+use preheat_api::schedule::{ScheduleError, ScheduleSpec, Schedules};
 use preheat_core::{Policy, ReplicaCount};
 
 use super::spec::{Engine, EngineType, InferenceAutoscalerSpec, Mode, Pause, TargetRef};
@@ -24,8 +25,23 @@ pub struct Settings {
     pub dialect: Dialect,
     /// How it is scaled.
     pub policy: Policy,
+    /// Demand that is known beforehand.
+    pub schedules: Schedules,
+    /// The GPUs that it shares with others.
+    pub quota: Option<Quota>,
     /// What to hold when nobody tells anything.
     pub fallback: Option<Fallback>,
+}
+
+/// GPUs that are shared, and by which terms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quota {
+    /// Its name in the namespace.
+    pub name: String,
+    /// How many there are.
+    pub gpus: u32,
+    /// Who comes first.
+    pub terms: QuotaConfig,
 }
 
 /// What to hold when nobody tells anything.
@@ -51,6 +67,9 @@ pub enum SettingsError {
     /// A value out of range, or two that contradict each other.
     #[error("`spec.{}` is {}; it must be {}", .0.key, .0.value, .0.allowed)]
     Key(KeyError),
+    /// A schedule that can't be.
+    #[error("`spec.schedules[{}]`: {}{}", .0.index, .0.mistake, hint(.0))]
+    Schedule(ScheduleError),
 }
 
 impl Settings {
@@ -86,6 +105,14 @@ impl Settings {
             staleness: time("staleness", &spec.staleness)?,
         };
         let policy = keys.policy().map_err(SettingsError::Key)?;
+        let schedules: Vec<ScheduleSpec> = spec.schedules.iter().map(ScheduleSpec::from).collect();
+        let schedules = Schedules::new(&schedules, policy.spec().replicas_max)
+            .map_err(SettingsError::Schedule)?;
+        let terms = QuotaConfig::of(spec.priority, spec.worth_per_gpu_hour);
+        let terms = terms.map_err(SettingsError::Key)?;
+        let quota = spec.quota.as_ref();
+        let quota =
+            quota.map(|quota| Quota { name: quota.name.clone(), gpus: quota.gpu_slots, terms });
         let fallback = match &spec.fallback {
             Some(fallback) => Some(Fallback {
                 after: read("fallback.after", &fallback.after)?,
@@ -100,6 +127,8 @@ impl Settings {
             engine: spec.engine.clone(),
             dialect: dialect(&spec.engine)?,
             policy,
+            schedules,
+            quota,
             fallback,
         })
     }
@@ -129,6 +158,10 @@ fn dialect(engine: &Engine) -> Result<Dialect, SettingsError> {
         }
         None => Ok(dialect),
     }
+}
+
+fn hint(error: &ScheduleError) -> String {
+    error.mistake.hint().map_or_else(String::new, |hint| format!(" ({hint})"))
 }
 
 fn time(key: &'static str, text: &Option<String>) -> Result<Option<Duration>, SettingsError> {

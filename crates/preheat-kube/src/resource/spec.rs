@@ -10,6 +10,7 @@ use preheat_api::dialect::{Dialect, DialectName, MetricNames};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::sharing::{QuotaSpec, ScheduleItem};
 use super::status::InferenceAutoscalerStatus;
 
 /// Scales the replicas of one model, ahead of the demand.
@@ -42,6 +43,17 @@ use super::status::InferenceAutoscalerStatus;
 #[x_kube(validation = Rule::new("!has(self.fallback) || self.fallback.replicas <= self.maxReplicas")
     .message("fallback.replicas must be at most maxReplicas")
     .field_path(".fallback.replicas"))]
+#[x_kube(validation = Rule::new("!has(self.schedules) || self.schedules.all(s, s.replicas <= self.maxReplicas)")
+    .message("schedules may ask for maxReplicas at most")
+    .field_path(".schedules"))]
+#[x_kube(validation = Rule::new("has(self.quota) || (!has(self.priority) && !has(self.worthPerGpuHour))")
+    .message("priority and worthPerGpuHour decide nothing without a quota"))]
+#[x_kube(validation = Rule::new("!has(self.quota) || !has(self.engine) || !has(self.engine.gpusPerReplica) || self.engine.gpusPerReplica <= self.quota.gpuSlots")
+    .message("gpusPerReplica must be at most quota.gpuSlots")
+    .field_path(".quota.gpuSlots"))]
+#[x_kube(validation = Rule::new("!has(self.quota) || !has(self.engine) || !has(self.engine.gpusPerReplica) || self.engine.gpusPerReplica > 0")
+    .message("replicas that take no GPUs share none: leave quota out")
+    .field_path(".quota"))]
 pub struct InferenceAutoscalerSpec {
     /// What is scaled: anything in the same namespace with a scale subresource.
     pub target_ref: TargetRef,
@@ -105,6 +117,22 @@ pub struct InferenceAutoscalerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration")]
     pub staleness: Option<String>,
+    /// Demand that is known beforehand: so many replicas are ready when an entry begins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map",
+        "x-kubernetes-list-map-keys" = ["name"]))]
+    pub schedules: Vec<ScheduleItem>,
+    /// The GPUs that it shares with other resources of its namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<QuotaSpec>,
+    /// Served before a lower one where GPUs are shared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1_000_000, max = 1_000_000))]
+    pub priority: Option<i32>,
+    /// What an hour of a GPU is worth here, in any currency that all who share GPUs share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1_000_000.0))]
+    pub worth_per_gpu_hour: Option<f64>,
     /// What to hold when no replica has told anything for long; without it, what is there is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<FallbackSpec>,

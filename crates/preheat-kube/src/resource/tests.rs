@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use preheat_core::PolicySpec;
+use preheat_api::schedule::Schedules;
+use preheat_core::{Instant, PolicySpec};
 use serde_json::{Value, json};
 
 use super::*;
@@ -63,6 +64,23 @@ fn broken(more: Value) -> Vec<String> {
     errors.into_iter().map(|error| format!("{}: {}", error.field_path, error.message)).collect()
 }
 
+fn day(name: &str, replicas: u32) -> Value {
+    json!({
+        "name": name, "days": ["weekdays"], "from": "08:50", "until": "11:00",
+        "timezone": "Europe/Berlin", "replicas": replicas,
+    })
+}
+
+/// With another value at a key, or without it.
+fn changed(mut item: Value, key: &str, value: Value) -> Value {
+    let keys = item.as_object_mut().unwrap();
+    keys.remove(key);
+    if !value.is_null() {
+        keys.insert(key.to_owned(), value);
+    }
+    item
+}
+
 #[test]
 fn the_rules_refuse_contradictions() {
     for (more, expected) in [
@@ -72,6 +90,37 @@ fn the_rules_refuse_contradictions() {
         (json!({"coldStart": {"p50": "120s", "p90": "2m"}}), None),
         (json!({"coldStart": {"p90": "1s"}}), None),
         (json!({"coldStart": {"p50": "121s", "p90": "2m"}}), Some("p90 must be at least p50")),
+        (json!({"schedules": [day("a", 8), day("b", 1)]}), None),
+        (json!({"schedules": [day("a", 9)]}), Some("schedules may ask for maxReplicas at most")),
+        (
+            json!({"schedules": [changed(day("a", 2), "dates", json!(["2026-12-01"]))]}),
+            Some("a schedule has either days or dates"),
+        ),
+        (
+            json!({"schedules": [changed(day("a", 2), "days", Value::Null)]}),
+            Some("a schedule has either days or dates"),
+        ),
+        (
+            json!({"schedules": [changed(day("a", 2), "until", json!("08:50"))]}),
+            Some("until must differ from from; a whole day is from 00:00 until 24:00"),
+        ),
+        (json!({"quota": {"name": "h100", "gpuSlots": 4}, "priority": 2}), None),
+        (
+            json!({"priority": 2}),
+            Some("priority and worthPerGpuHour decide nothing without a quota"),
+        ),
+        (
+            json!({"worthPerGpuHour": 2.5}),
+            Some("priority and worthPerGpuHour decide nothing without a quota"),
+        ),
+        (
+            json!({"quota": {"name": "q", "gpuSlots": 4}, "engine": {"gpusPerReplica": 5}}),
+            Some("gpusPerReplica must be at most quota.gpuSlots"),
+        ),
+        (
+            json!({"quota": {"name": "q", "gpuSlots": 4}, "engine": {"gpusPerReplica": 0}}),
+            Some("replicas that take no GPUs share none: leave quota out"),
+        ),
         (json!({"fallback": {"after": "5m", "replicas": 8}}), None),
         (
             json!({"fallback": {"after": "5m", "replicas": 9}}),
@@ -93,6 +142,7 @@ fn an_empty_spec_is_the_default_policy_and_observes() {
     let settings = settings("maxReplicas: 8\n").unwrap();
     assert_eq!(*settings.policy.spec(), PolicySpec::default());
     assert_eq!((settings.mode, settings.pause, settings.fallback), (Mode::Observe, None, None));
+    assert_eq!((settings.schedules, settings.quota), (Schedules::default(), None));
     let engine = settings.engine;
     assert_eq!((engine.metrics_port, engine.metrics_path.as_str()), (8000, "/metrics"));
     assert_eq!(engine.gpus_per_replica, 1);
@@ -106,7 +156,10 @@ fn every_key_reaches_the_policy() {
                 arrivalWindow: 40s\ntickInterval: 1s\nstaleness: 9s\n\
                 behavior: {scaleDown: {stabilizationWindow: 2m, \
                 limit: {replicas: 2, share: 0.25, period: 45s}}}\n\
-                fallback: {after: 3m, replicas: 4}\n";
+                fallback: {after: 3m, replicas: 4}\npriority: 7\nworthPerGpuHour: 2.5\n\
+                quota: {name: h100, gpuSlots: 16}\n\
+                schedules: [{name: launch, dates: [2026-12-01], from: '08:50', until: '11:00', \
+                timezone: UTC, replicas: 12}]\n";
     let settings = settings(text).unwrap();
     let spec = settings.policy.spec();
     let seconds = Duration::from_secs;
@@ -124,6 +177,14 @@ fn every_key_reaches_the_policy() {
     let fallback = settings.fallback.unwrap();
     assert_eq!((fallback.after, fallback.replicas.0), (seconds(180), 4));
     assert_eq!(settings.mode, Mode::Act);
+    let quota = settings.quota.unwrap();
+    assert_eq!((quota.name.as_str(), quota.gpus), ("h100", 16));
+    assert_eq!((quota.terms.priority, quota.terms.worth.get()), (7, 2.5));
+    // Half past seven on that day.
+    let now = Instant::from_nanos(1_796_110_200_000_000_000);
+    let demand = settings.schedules.demand(now);
+    assert_eq!(demand.iter().map(|entry| entry.replicas.0).collect::<Vec<_>>(), [12]);
+    assert_eq!(demand[0].from.since(now), seconds(80 * 60));
 }
 
 #[test]
@@ -152,6 +213,22 @@ fn mistakes_are_named_as_in_a_file() {
         (
             "maxReplicas: 2\nengine: {metrics: {running: sum(a), waiting: b}}\n",
             "`spec.engine.metrics.running` is no metric's name; it must be a metric's name",
+        ),
+        (
+            "maxReplicas: 2\nschedules: [{name: a, days: [monday], from: '08:00', until: '09:00', \
+             timezone: UTC, replicas: 1}]\n",
+            "`spec.schedules[0]`: `schedules.days` has `monday`; a day must be one of mon, tue, wed, \
+             thu, fri, sat, sun, weekdays, weekend, daily (did you mean `mon`?)",
+        ),
+        (
+            "maxReplicas: 2\nschedules: [{name: a, days: [mon], from: '08:00', until: '09:00', \
+             timezone: Berlin, replicas: 1}]\n",
+            "`spec.schedules[0]`: `schedules.timezone` is `Berlin`; it must be a name in the tz \
+             database (did you mean `Europe/Berlin`?)",
+        ),
+        (
+            "maxReplicas: 2\nworthPerGpuHour: -1\n",
+            "`spec.worthPerGpuHour` is -1; it must be from 0 to 1000000",
         ),
         (
             "maxReplicas: 2\nbehavior: {scaleDown: {limit: {share: 1.5}}}\n",
@@ -196,4 +273,25 @@ fn keys_are_in(all: &Value, some: &Value, place: &str) {
         let place = format!("{place}.{key}");
         keys_are_in(all.get(key).unwrap_or_else(|| panic!("{place}")), inner, &place);
     }
+}
+
+#[test]
+fn who_shares_gpus_says_as_many_as_the_oldest() {
+    let resource = |name: &str, created: &str, namespace: &str, gpus: u32| {
+        let object = json!({
+            "apiVersion": "preheat.dev/v1alpha1", "kind": "InferenceAutoscaler",
+            "metadata": {"name": name, "namespace": namespace, "creationTimestamp": created},
+            "spec": {
+                "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+                "maxReplicas": 2, "quota": {"name": "h100", "gpuSlots": gpus},
+            },
+        });
+        serde_json::from_value::<InferenceAutoscaler>(object).unwrap()
+    };
+    let old = resource("old", "2026-11-01T00:00:00Z", "models", 8);
+    let new = resource("new", "2026-11-02T00:00:00Z", "models", 6);
+    let elsewhere = resource("far", "2026-10-01T00:00:00Z", "other", 2);
+    let all = [new.clone(), elsewhere, old.clone()];
+    assert_eq!(contradicted(&new, &all), Some(("old", 8)));
+    assert_eq!(contradicted(&old, &all), None);
 }

@@ -25,6 +25,12 @@ pub(crate) async fn refuses(scenario: Scenario) {
         });
         serde_json::from_value::<DynamicObject>(object).unwrap()
     };
+    let entry = |name: &str, from: &str| {
+        json!({
+            "name": name, "days": ["daily"], "from": from, "until": "12:00", "timezone": "UTC",
+            "replicas": 2,
+        })
+    };
     for (spec, expected) in [
         (json!({"maxReplicas": 2, "minReplicas": 3}), "minReplicas must be at most maxReplicas"),
         (json!({"maxReplicas": 2, "minReplicas": 0}), "should be greater than or equal to 1"),
@@ -40,6 +46,13 @@ pub(crate) async fn refuses(scenario: Scenario) {
             json!({"maxReplicas": 2, "fallback": {"after": "1m", "replicas": 3}}),
             "fallback.replicas must be at most maxReplicas",
         ),
+        (
+            json!({"maxReplicas": 2, "schedules": [entry("a", "08:50"), entry("a", "09:50")]}),
+            "Duplicate value",
+        ),
+        (json!({"maxReplicas": 2, "schedules": [entry("a", "8:50")]}), "spec.schedules[0].from"),
+        (json!({"maxReplicas": 1, "schedules": [entry("a", "08:50")]}), "may ask for maxReplicas"),
+        (json!({"maxReplicas": 2, "priority": 1}), "decide nothing without a quota"),
         (
             json!({"maxReplicas": 2, "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment"}}),
             "spec.targetRef.name: Required value",

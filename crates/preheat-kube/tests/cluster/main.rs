@@ -19,6 +19,7 @@ mod scenario;
 mod traffic;
 
 mod acting;
+mod announced;
 mod asking;
 mod definition;
 mod observing;
@@ -50,6 +51,7 @@ const SCENARIOS: &[(&str, Run)] = &[
     ("a_scale_read_before_another_write_is_refused", |s| {
         acting::stale_scales_are_refused(s).boxed()
     }),
+    ("a_schedule_raises_the_floor_ahead_within_the_quota", |s| announced::is_met(s).boxed()),
     ("a_foreign_writer_is_given_way", |s| standing_back::from_a_person(s).boxed()),
     ("a_horizontal_pod_autoscaler_is_given_way", |s| standing_back::from_an_hpa(s).boxed()),
     ("an_apiserver_that_is_away_is_waited_for", |s| outage::is_waited_out(s).boxed()),

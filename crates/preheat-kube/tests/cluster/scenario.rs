@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use preheat_core::{Explanation, Plan};
 use preheat_kube::manifests::NAMESPACE;
 use preheat_kube::resource::{Condition, InferenceAutoscaler, InferenceAutoscalerStatus};
-use preheat_kube::{ControllerOptions, KubeController, LeaseOptions};
+use preheat_kube::{ControllerOptions, KubeController, LeaseOptions, PoolStatuses};
 use preheat_publish::Counts;
 use preheat_runtime::clock::{Clock, TimeScale};
 use preheat_runtime::journal::{Journal, JournalOptions, JournalReader, replay};
@@ -45,6 +45,7 @@ pub(crate) struct Preheat {
     task: JoinHandle<()>,
     pub(crate) leading: watch::Receiver<bool>,
     pub(crate) counts: Counts,
+    pub(crate) statuses: PoolStatuses,
     journal: Journal,
     journal_file: PathBuf,
 }
@@ -203,9 +204,10 @@ impl Scenario {
         let controller =
             KubeController::start(client, clock, Some(journal.clone()), options).await.unwrap();
         let (stop, stopped) = watch::channel(false);
-        let (leading, counts) = (controller.leading(), controller.counts());
+        let (leading, statuses) = (controller.leading(), controller.statuses());
+        let counts = controller.counts();
         let task = tokio::spawn(controller.run(stopped));
-        Preheat { stop, task, leading, counts, journal, journal_file }
+        Preheat { stop, task, leading, statuses, counts, journal, journal_file }
     }
 }
 

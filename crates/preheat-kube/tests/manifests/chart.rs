@@ -113,7 +113,7 @@ fn helm_puts_every_value_where_it_belongs_and_refuses_a_typing_mistake() {
         &values,
         "image: {repository: registry.example/preheat, tag: v9}\nimagePullSecrets: [{name: pull}]\n\
          replicas: 1\nwatchNamespace: models\nextraArgs: [--admin-token-file, /token]\n\
-         resources: {}\npodAnnotations: {a: b}\npodLabels: {c: d}\nnodeSelector: {e: f}\n\
+         resources: {limits: {memory: 1Gi}}\npodAnnotations: {a: b}\npodLabels: {c: d}\nnodeSelector: {e: f}\n\
          tolerations: [{key: gpu}]\naffinity: {podAffinity: {}}\npriorityClassName: high\n\
          crds: {install: false}\ndashboard: {enabled: true}\n",
     )
@@ -138,7 +138,7 @@ fn helm_puts_every_value_where_it_belongs_and_refuses_a_typing_mistake() {
     assert_eq!(pod["imagePullSecrets"][0]["name"], "pull");
     let container = &pod["containers"][0];
     assert_eq!(container["image"], "registry.example/preheat:v9");
-    assert!(container.get("resources").is_none());
+    assert_eq!(container["resources"]["limits"]["memory"], "1Gi");
     let arguments: Vec<&str> =
         container["args"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
     let tail =
