@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Version of the stored form, memory and explanations included. A file with another is refused.
-pub const JOURNAL_VERSION: u32 = 4;
+pub const JOURNAL_VERSION: u32 = 5;
 
 /// One entry of a pool's journal. As JSON, it is one line of an export.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -244,7 +244,7 @@ mod tests {
         let last = Memory { last: Some(LastTick { tick: TickId(1), at }), ..Memory::default() };
         let replica = (ReplicaId(3), ReplicaMemory { inside: Some(2), ..Default::default() });
         let replicas = Memory { replicas: [replica].into(), ..Memory::default() };
-        let removal = RemovalAt { at, count: 1 };
+        let removal = RemovalAt { at, count: 1, live: 2 };
         let removals = Memory { removals: [removal].into(), ..Memory::default() };
         let memories = [Memory::default(), last, replicas, removals];
         let digests: BTreeSet<u64> = memories.iter().map(|m| MemoryDigest::of(m).0).collect();

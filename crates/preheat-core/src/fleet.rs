@@ -115,6 +115,11 @@ impl Fleet {
         count(self.ready.len() + soon)
     }
 
+    /// Ready, or on their way, whether counted on or not.
+    pub(crate) fn live(&self) -> u32 {
+        self.supply() + count(self.overdue.len())
+    }
+
     /// Everything that is, or can be had without a start.
     pub(crate) fn in_all(&self) -> u32 {
         self.supply() + count(self.standby.len() + self.draining.len())

@@ -165,6 +165,8 @@ pub struct RemovalAt {
     pub at: Instant,
     /// How many.
     pub count: u32,
+    /// Replicas ready or on their way just before.
+    pub live: u32,
 }
 
 /// Bins kept: an arrival window of an hour at one bin a second.

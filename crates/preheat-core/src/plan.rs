@@ -53,6 +53,7 @@ pub(crate) fn steps(
     ladder: &Ladder,
     limited: &Limited,
 ) -> Steps {
+    settle_removal(memory, fleet.live());
     let supply = fleet.supply_within(ladder.counted_within());
     let mut steps = Steps { actions: Vec::new(), added: 0, removed: 0, yielded: 0 };
     let mut draining = fleet.draining.clone();
@@ -148,6 +149,20 @@ fn ready(fleet: &Fleet) -> u32 {
     u32::try_from(fleet.ready.len()).unwrap_or(u32::MAX)
 }
 
+/// What the tick before gave up counts against the rate limit only as far as it went: a world that
+/// observes, or whose write failed, has used nothing up.
+fn settle_removal(memory: &mut Memory, live: u32) {
+    let last = memory.last.map(|last| last.at);
+    let Some(removal) = memory.removals.back_mut().filter(|removal| Some(removal.at) == last)
+    else {
+        return;
+    };
+    removal.count = removal.count.min(removal.live.saturating_sub(live));
+    if removal.count == 0 {
+        memory.removals.pop_back();
+    }
+}
+
 /// Starts that are furthest from ready first, then the emptiest; within the rate limit.
 fn shrink(
     spec: &PolicySpec,
@@ -177,7 +192,7 @@ fn shrink(
     steps.removed = u32::try_from(removals.len()).unwrap_or(u32::MAX);
     steps.actions.extend(removals);
     if steps.removed > 0 {
-        let removal = RemovalAt { at: now, count: steps.removed };
+        let removal = RemovalAt { at: now, count: steps.removed, live: fleet.live() };
         push_bounded(&mut memory.removals, removal, WINDOW_ENTRIES_MAX);
     }
 }

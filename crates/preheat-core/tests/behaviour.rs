@@ -177,6 +177,30 @@ fn scale_down_waits_for_the_window_and_drains() {
     assert_eq!(toy.cut, 0, "no request was inside a replica that was stopped");
 }
 
+/// What is decided and not carried out uses up no part of the rate limit, and what is carried out does.
+#[test]
+fn the_rate_limit_counts_what_has_gone() {
+    let one_an_hour = |spec: &mut PolicySpec| {
+        spec.scale_down_limit.replicas = 1;
+        spec.scale_down_limit.share = Probability::saturating(0.0);
+        spec.scale_down_limit.period = 60 * MINUTE;
+    };
+    let limited = |row: &Row| row.decision.explanation.reason == Reason::ScaleDownRateLimited;
+    let mut toy = Toy::new(setup(one_an_hour), 5);
+    toy.only_observed = true;
+    let observed = toy.run(40 * MINUTE, 0.2).to_vec();
+    assert!(!observed.iter().any(limited));
+    assert!(
+        last(&observed).decision.plan.actions.len() == 1,
+        "{:?}",
+        last(&observed).decision.plan
+    );
+    toy.only_observed = false;
+    let acting = toy.run(2 * MINUTE, 0.2).to_vec();
+    assert_eq!(last(&acting).ready, 4);
+    assert!(limited(last(&acting)));
+}
+
 #[test]
 fn a_draining_replica_is_resumed_before_a_new_one_is_started() {
     let mut setup = setup(|s| s.scale_down_limit.replicas = 4);

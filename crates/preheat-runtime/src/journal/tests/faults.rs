@@ -151,8 +151,8 @@ fn foreign_files_and_those_of_other_versions_are_refused_and_left_alone() {
     sql(&older, "UPDATE schema_version SET version = 1");
     for (path, expected) in [
         (foreign, "is a database, but no journal of preheat"),
-        (newer, "has version 7; this preheat reads version 4"),
-        (older, "has version 1; this preheat reads version 4"),
+        (newer, "has version 7; this preheat reads version 5"),
+        (older, "has version 1; this preheat reads version 5"),
     ] {
         let before = std::fs::read(&path).unwrap();
         let failure = Journal::open(&path, JournalOptions::default()).flush().failure.unwrap();
