@@ -15,8 +15,9 @@ pub(crate) async fn is_answered(scenario: Scenario) {
     scenario.until(|status| status.ready_replicas == Some(2)).await;
     // Events are told after what they tell of.
     assert!(preheat.stop().await > 0);
-    let all = resources(client, None).await.unwrap();
-    let told = status(&all, true, Timestamp::now());
+    let mine = resources(client, Some(namespace)).await.unwrap();
+    assert!(resources(client, None).await.unwrap().len() >= mine.len());
+    let told = status(&mine, true, Timestamp::now());
     assert!(told.contains(&format!("{namespace}/{NAME}  Deployment/{NAME}  Act")), "{told}");
     let chat = resource(client, namespace, NAME).await.unwrap();
     let events = events(client, &chat).await.unwrap();

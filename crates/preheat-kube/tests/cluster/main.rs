@@ -14,6 +14,7 @@
 )]
 
 mod control_plane;
+mod custom_kind;
 mod kubelet;
 mod scenario;
 mod traffic;
@@ -48,6 +49,7 @@ const SCENARIOS: &[(&str, Run)] = &[
     ("metrics_gone_at_the_peak_hold_what_is_there", |s| acting::holds_blind(s).boxed()),
     ("a_target_that_goes_and_comes_back_is_followed", |s| acting::target_returns(s).boxed()),
     ("a_stateful_set_gives_up_its_highest_ordinals", |s| acting::scales_a_stateful_set(s).boxed()),
+    ("a_kind_of_which_only_the_scale_is_known_is_scaled", |s| custom_kind::is_scaled(s).boxed()),
     ("a_scale_read_before_another_write_is_refused", |s| {
         acting::stale_scales_are_refused(s).boxed()
     }),
