@@ -12,7 +12,7 @@ mod spec;
 mod status;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps,
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
 use kube::CustomResourceExt;
 
@@ -41,6 +41,9 @@ pub fn definition() -> CustomResourceDefinition {
 fn drop_formats(schema: &mut JSONSchemaProps) {
     schema.format.take_if(|format| format.starts_with("uint"));
     schema.properties.iter_mut().flatten().for_each(|(_, inner)| drop_formats(inner));
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        drop_formats(items);
+    }
 }
 
 #[cfg(test)]
