@@ -66,11 +66,11 @@ pub async fn resources(
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    let listed = api.list(&ListParams::default()).await;
-    listed.map(|list| list.items).map_err(|error| match error {
-        kube::Error::Api(status) if status.code == 404 => PluginError::NotDefined,
-        other => PluginError::Api(chain(&other)),
-    })
+    match api.list(&ListParams::default()).await {
+        Ok(list) => Ok(list.items),
+        Err(kube::Error::Api(status)) if status.code == 404 => Err(PluginError::NotDefined),
+        Err(error) => Err(PluginError::Api(chain(&error))),
+    }
 }
 
 /// The one of that name.
