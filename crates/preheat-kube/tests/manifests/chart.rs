@@ -100,7 +100,8 @@ fn helm_makes_of_the_chart_what_the_plain_manifests_say() {
     };
     assert_eq!(names(&rendered), names(&plain));
     for ((name, rendered), (_, plain)) in rendered.iter().zip(&plain) {
-        assert_eq!(rendered, plain, "{name}");
+        // Both are pages long.
+        assert!(rendered == plain, "{name} of the chart is another than that of the manifests");
     }
 }
 
