@@ -1,4 +1,5 @@
-//! What hundreds of resources cost without their I/O: `cargo bench -p preheat-kube --bench scale`.
+//! What hundreds of resources cost without their I/O: `cargo bench -p preheat-kube --bench scale`
+//! (`--profile dev` builds in seconds, and is slower).
 //!
 //! 500 resources of ten pods each over one shared view of all 5,000 pods, as the controller keeps it:
 //! each tick selects its pods from the view, reads them as replicas, decides, and works out what to
