@@ -1,11 +1,7 @@
 //! `kubectl preheat`: the program under the plugin's name, against an apiserver that answers with two
 //! lists; by kubectl itself where that is installed.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and says what it skips"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
