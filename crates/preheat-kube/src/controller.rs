@@ -22,9 +22,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::cluster::{Cluster, chain};
 use crate::counts::counts;
 use crate::lease::{Elector, Leadership, LeaseOptions};
-use crate::pool::{Pool, PoolView, Shared, SharedView, pool_id};
+use crate::pool::{Pool, Shared, pool_id};
 use crate::quotas::Quotas;
 use crate::resource::{GROUP, InferenceAutoscaler};
+use crate::view::{PoolView, SharedView};
 
 /// Longest wait for an engine's metrics: well below any sensible tick.
 const SCRAPE_TIMEOUT: Duration = Duration::from_secs(1);

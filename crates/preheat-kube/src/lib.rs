@@ -29,6 +29,7 @@ mod counts;
 mod lease;
 mod pool;
 mod quotas;
+mod view;
 
 pub use kube::Client;
 

@@ -209,13 +209,14 @@ fn deployment() -> Value {
     })
 }
 
-/// For whoever looks at the admin port by a name that stays.
+/// For whoever looks at the admin port by a name that stays. The name without more is that of the
+/// Service that counts are published at.
 fn service() -> Value {
     let labels = json!({"app.kubernetes.io/name": NAME});
     json!({
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": labels},
+        "metadata": {"name": "preheat-admin", "namespace": NAMESPACE, "labels": labels},
         "spec": {
             "selector": labels,
             "ports": [{"name": "admin", "port": ADMIN_PORT, "targetPort": "admin"}],

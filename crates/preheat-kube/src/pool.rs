@@ -3,15 +3,15 @@
 //! **Invariant:** what is about to be written to the scale is noted in the status first, so that
 //! whoever goes on from there knows it as preheat's own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
-use preheat_api::status::{PoolStatus, ScheduledStatus};
+use preheat_api::status::ScheduledStatus;
 use preheat_core::{
     Controls, Explanation, Instant, Memory, Observation, Plan, ReplicaId, ReplicaPhase,
 };
@@ -26,7 +26,7 @@ use tokio::sync::watch;
 
 use crate::cluster::{Cluster, ReadScale, WriteError, chain};
 use crate::ownership::{Conflict, FOREIGN_WRITE, Written};
-use crate::pods::{SeenPod, see};
+use crate::pods::see;
 use crate::publication::Order;
 use crate::quotas::{Membership, Quotas};
 use crate::report::{self, Facts, Seen, Trouble};
@@ -35,6 +35,7 @@ use crate::resource::{
 };
 use crate::roster::{Replica, Roster};
 use crate::selector;
+use crate::view::{PoolView, SharedView, shown};
 use crate::writes::{Situation, Writes, writes};
 
 /// Until the next look at a resource that can't be worked with.
@@ -52,34 +53,6 @@ pub(crate) struct Shared {
     pub(crate) journal: Option<Journal>,
     pub(crate) headline: fn(&Plan, &Explanation) -> String,
     pub(crate) quotas: Quotas,
-}
-
-/// What the loop leaves for others to read.
-#[derive(Debug, Default)]
-pub(crate) struct PoolView {
-    controller: Option<Controller>,
-    /// Each replica's address and what it waits for.
-    pods: BTreeMap<ReplicaId, (Option<String>, Option<String>)>,
-    /// What is announced.
-    scheduled: Vec<ScheduledStatus>,
-}
-
-/// A view that can be read while the loop goes on.
-pub(crate) type SharedView = Arc<Mutex<PoolView>>;
-
-impl PoolView {
-    /// `None` before the first decision.
-    pub(crate) fn status(&self) -> Option<PoolStatus> {
-        let mut status = self.controller.as_ref()?.status();
-        status.scheduled.clone_from(&self.scheduled);
-        for replica in &mut status.replicas {
-            if let Some((address, waiting)) = self.pods.get(&replica.id) {
-                replica.address.clone_from(address);
-                replica.last_error.clone_from(waiting);
-            }
-        }
-        Some(status)
-    }
 }
 
 /// One resource's loop.
@@ -592,15 +565,4 @@ pub(crate) fn pool_id(resource: &InferenceAutoscaler) -> PoolId {
     let metadata = &resource.metadata;
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
     PoolId(format!("{namespace}/{}", metadata.name.as_deref().unwrap_or_default()))
-}
-
-fn shown(
-    replica: &Replica,
-    port: u16,
-    trouble: Option<String>,
-) -> (ReplicaId, (Option<String>, Option<String>)) {
-    let pod: Option<&SeenPod> = replica.pod.as_ref();
-    let address = pod.and_then(|pod| pod.address);
-    let address = address.map(|address| SocketAddr::new(address, port).to_string());
-    (replica.observation.id, (address, pod.and_then(|pod| pod.waiting.clone()).or(trouble)))
 }
