@@ -145,7 +145,7 @@ fn starts_were_measured(stage: &Stage) {
     assert!(pool["starts"].as_u64() >= Some(1), "{pool}");
     assert!(pool["mean_s"].as_f64() > Some(0.0), "{pool}");
     let why = stage.run(&["why", "--journal", &journal]);
-    assert!(why.stdout.contains(" starts seen)"), "{why:?}");
+    assert!(why.stdout.contains(" at p90 (from "), "{why:?}");
 }
 
 #[tokio::test]
