@@ -72,18 +72,11 @@ fn the_strategies() {
 fn sizing_says_what_the_step_says() {
     let request = SizingRequest {
         qps: 10.0,
-        latency_s: None,
         max_num_seqs: Some(8),
         profile: Some("qwen-27b-fp8-h100".to_owned()),
         input_tokens: Some(1000.0),
         output_tokens: Some(300.0),
-        slo_ttft_s: None,
-        slo_tpot_s: None,
-        wait_probability: None,
-        dispersion: None,
-        quiet_qps: None,
-        growth_qps_per_min: None,
-        cold_start_s: None,
+        ..SizingRequest::default()
     };
     let sized = answered(&request.spec().unwrap(), &mut |_| ()).unwrap();
     assert_eq!(format!("{:.1}", sized.service_time_s), "7.4");

@@ -265,6 +265,25 @@ fn a_day_that_was_recorded_comes_to_what_it_was() {
     }
 }
 
+/// What is recommended keeps the SLO, and one replica fewer does not.
+#[test]
+fn the_fewest_replicas_are_what_it_takes_to_keep_the_slo() {
+    let pool = ["--trace", "azure-conversation", "--initial-replicas", "2"];
+    let found = json_of(&[&["backtest"], &pool[..], &["--json"]].concat());
+    let yaml = found["recommendation"]["yaml"].as_str().expect("a configuration");
+    let fewest = yaml.lines().find_map(|line| line.strip_prefix("minReplicas: "));
+    let fewest: u32 = fewest.expect("a lower bound").parse().expect("a number");
+    assert!(fewest > 1, "{yaml}");
+    assert_eq!(found["recommendation"]["slo_is_feasible"], true);
+    let attained = |min: u32| {
+        let min = min.to_string();
+        let run = [&["simulate", "--json", "--min-replicas", &min], &pool[..]].concat();
+        json_of(&run)["attainment"].as_f64().expect("a ratio")
+    };
+    assert!(attained(fewest) >= 0.99);
+    assert!(attained(fewest - 1) < 0.99);
+}
+
 #[test]
 fn what_can_not_be_read_says_so() {
     let empty = serve(|_| {

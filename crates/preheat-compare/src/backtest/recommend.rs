@@ -29,11 +29,13 @@ pub struct Recommendation {
     pub slo_is_feasible: bool,
 }
 
-/// Recommends, from preheat's run minute by minute, the same run with sleeping replicas at a price,
-/// and starts that were seen.
+/// Recommends, from preheat's run minute by minute, the fewest replicas that it took to keep the SLO
+/// in it where that was more than configured, the run with sleeping replicas at a price, and starts
+/// that were seen.
 pub fn recommend(
     workload: &Workload,
     report: &RunReport,
+    fewest: Option<u32>,
     standby: Option<(f64, &Outcome)>,
     cold_starts: &[Duration],
 ) -> Recommendation {
@@ -44,7 +46,13 @@ pub fn recommend(
     let idle = report.series.iter().filter(|minute| minute.arrivals == 0).count() as f64 / minutes;
     let lead = config.startup.typical();
     let idle_percent = idle * 100.0;
-    if idle > IDLE_SHARE {
+    if let Some(fewest) = fewest {
+        yaml.why(format!(
+            "with one fewer the SLO was missed; these take {:.1} GPU-hours in this history",
+            report.gpu_hours
+        ));
+        yaml.set("minReplicas", fewest);
+    } else if idle > IDLE_SHARE {
         yaml.why(format!("{idle_percent:.0} % of the minutes had no request; each first one after them waits {lead:?}"));
         yaml.set("minReplicas", 0);
     } else {

@@ -51,7 +51,7 @@ pub struct SizeSpec {
 }
 
 /// What is asked over HTTP; the names are those of the flags of `preheat size`, with units.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SizingRequest {
     /// Requests that arrive per second, at the busiest.

@@ -204,18 +204,15 @@ mod tests {
     fn request() -> SizingRequest {
         SizingRequest {
             qps: 10.0,
-            latency_s: None,
             max_num_seqs: Some(8),
             profile: Some("qwen-27b-fp8-h100".to_owned()),
             input_tokens: Some(1000.0),
             output_tokens: Some(300.0),
-            slo_ttft_s: None,
             slo_tpot_s: Some(0.05),
-            wait_probability: None,
-            dispersion: None,
             quiet_qps: Some(2.0),
             growth_qps_per_min: Some(0.5),
             cold_start_s: Some(120.0),
+            ..SizingRequest::default()
         }
     }
 

@@ -13,9 +13,10 @@ use anyhow::Context;
 use preheat_compare::backtest::{Backtest, History, Recorded, Trust, recommend};
 use preheat_compare::html::{HtmlAbout, render};
 use preheat_compare::{ComparisonSpec, Optimum, Outcome, Setting, Workload, compare};
-use preheat_core::{Probability, Standby};
+use preheat_core::{Probability, ReplicaCount, Standby};
 use preheat_engine::SleepProfile;
 use preheat_sim::preheat_policy::PREHEAT;
+use preheat_sim::report::RunReport;
 use preheat_sim::run::ReplicasInitial;
 use preheat_traffic::Trace;
 
@@ -162,7 +163,9 @@ fn backtest(
         .ok();
     let cold_starts = history.map_or(&[][..], |history| &history.cold_starts);
     let standby = standby.as_ref().map(|(price, outcome)| (*price, outcome));
-    let recommendation = recommend(workload, &preheat, standby, cold_starts);
+    let floor = floor(workload, &preheat, line)?;
+    let (fewest, kept) = floor.as_ref().map_or((None, &preheat), |(min, run)| (Some(*min), run));
+    let recommendation = recommend(workload, kept, fewest, standby, cold_starts);
     Ok(Backtest {
         name: workload.name.clone(),
         trust,
@@ -172,6 +175,30 @@ fn backtest(
         optimum_gpu_hours,
         recommendation,
     })
+}
+
+/// The fewest replicas to hold with which the SLO is kept, and the run with them; `None` where it is
+/// kept as configured, or with no such floor below the most that were there.
+fn floor(
+    workload: &Workload,
+    preheat: &RunReport,
+    line: &mut Line,
+) -> anyhow::Result<Option<(u32, RunReport)>> {
+    let slo = workload.config.bounds.attainment_slo;
+    if preheat.attainment >= slo {
+        return Ok(None);
+    }
+    for min in workload.spec.replicas_min.0 + 1..preheat.replicas_peak {
+        line.draw(&format!("never fewer than {min} replicas"));
+        let mut changed = workload.clone();
+        changed.config.bounds.replicas_min = min;
+        changed.spec.replicas_min = ReplicaCount(min);
+        let report = changed.run(&Setting::defaults(PREHEAT), true)?;
+        if report.attainment >= slo {
+            return Ok(Some((min, report)));
+        }
+    }
+    Ok(None)
 }
 
 /// The same pool with sleeping replicas; `None` where it has them already.
