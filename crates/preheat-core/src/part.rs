@@ -25,6 +25,8 @@ pub enum Part {
     Stabilization,
     /// Slow replicas counted for less than whole ones.
     Neighbours,
+    /// Slots counted for what they take of a replica rather than by number.
+    Fullness,
     /// More than the rules hold where first tokens come late.
     TtftGuard,
     /// What is announced.
@@ -33,7 +35,7 @@ pub enum Part {
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Rehearsal,
         Self::Prior,
         Self::Smoothing,
@@ -43,6 +45,7 @@ impl Part {
         Self::Backlog,
         Self::Stabilization,
         Self::Neighbours,
+        Self::Fullness,
         Self::TtftGuard,
         Self::Schedules,
     ];
@@ -59,6 +62,7 @@ impl Part {
             Self::Backlog => "backlog",
             Self::Stabilization => "stabilization",
             Self::Neighbours => "neighbours",
+            Self::Fullness => "fullness",
             Self::TtftGuard => "ttft-guard",
             Self::Schedules => "schedules",
         }

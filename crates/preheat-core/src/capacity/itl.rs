@@ -22,12 +22,19 @@ const HALF_LIFE: Duration = Duration::from_secs(600);
 const SETTLING: Duration = Duration::from_secs(60);
 /// Fewer gaps than this in one look are too few: a busy replica has fifty a second and request.
 const GAPS_MIN: u64 = 20;
+/// Nothing is said of the line before this many replica-seconds.
+const SECONDS_LIKELY_MIN: f64 = 10.0;
 /// The line is not believed before it rests on this many replica-seconds …
 const SECONDS_MIN: f64 = 60.0;
 /// … that spread, as a standard deviation, over so many requests in flight …
 const SPREAD_MIN: f64 = 1.0;
 /// … and over this share of their mean.
 const SPREAD_SHARE_MIN: f64 = 0.1;
+/// Where they spread over this share of their mean, what was seen weighs as much as what is believed
+/// of any engine.
+const SPREAD_SHARE_EVEN: f64 = 0.1;
+/// Less than this share of the ITL is never left for the step itself.
+const BASE_SHARE_MIN: f64 = 0.01;
 
 /// One look at a replica: requests in flight and inter-token latency over a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,9 +119,35 @@ impl ItlFit {
         if self.seconds < SECONDS_MIN || spread < spread_min {
             return None;
         }
-        let per_request_s = (self.product_moment / self.in_flight_moment).max(0.0);
+        let per_request_s = self.slope_seen()?;
         let base_s = (self.itl_mean_s - per_request_s * self.in_flight_mean).max(0.0);
         Some(Line { base_s, per_request_s })
+    }
+
+    /// The line as it most likely is. Through the means that were seen goes a slope between the one
+    /// that was seen and the one that is believed of any engine with these requests, b = `slope` · a:
+    /// the wider the loads that were seen, the nearer to the former.
+    ///
+    /// `None` before anything was seen.
+    pub(crate) fn likely(&self, slope: f64) -> Option<Line> {
+        if self.seconds < SECONDS_LIKELY_MIN || self.itl_mean_s <= 0.0 {
+            return None;
+        }
+        let believed = slope * self.itl_mean_s / (1.0 + slope * self.in_flight_mean);
+        let spread = self.in_flight_moment / self.seconds;
+        let even = SPREAD_SHARE_EVEN * self.in_flight_mean;
+        let seen_weight = spread / (spread + even * even).max(f64::MIN_POSITIVE);
+        let seen = self.slope_seen().unwrap_or(believed);
+        let most = (1.0 - BASE_SHARE_MIN) * self.itl_mean_s / self.in_flight_mean.max(1.0);
+        let per_request_s = (seen_weight * seen + (1.0 - seen_weight) * believed).min(most);
+        let base_s = self.itl_mean_s - per_request_s * self.in_flight_mean;
+        Some(Line { base_s: base_s.max(BASE_SHARE_MIN * self.itl_mean_s), per_request_s })
+    }
+
+    /// What each request in flight adds, by least squares.
+    fn slope_seen(&self) -> Option<f64> {
+        let slope = self.product_moment / self.in_flight_moment;
+        (self.in_flight_moment > 0.0 && slope.is_finite()).then_some(slope.max(0.0))
     }
 
     /// ITL of a whole replica with so many in flight; the mean of all where no line is believed.
@@ -176,6 +209,23 @@ mod tests {
         check(&[(4.0, 30.0), (8.0, 20.0)], 3600, Some((25.0, 0.0)));
     }
 
+    /// 26 ms at 12 in flight; any engine is believed to take b = 0.025 · a, which is 20 ms + 0.5 ms
+    /// each then.
+    #[test]
+    fn what_is_likely_lies_between_what_was_seen_and_what_is_believed() {
+        let likely = |looks: &[(f64, f64)], secs: u32| {
+            let line = fit(looks, secs).likely(0.025)?;
+            Some(((line.base_s * 1e4).round() / 10.0, (line.per_request_s * 1e5).round() / 100.0))
+        };
+        assert_eq!(likely(&[(12.0, 26.0)], 8), None);
+        assert_eq!(likely(&[(12.0, 26.0)], 60), Some((20.0, 0.5)));
+        // 14 ms + 1 ms each, seen over a tenth of the mean: half way.
+        assert_eq!(likely(&[(10.8, 24.8), (13.2, 27.2)], 600), Some((17.0, 0.75)));
+        assert_eq!(likely(&[(2.0, 16.0), (22.0, 36.0)], 600), Some((14.1, 0.99)));
+        // All of it in the requests: some of it is the step's nevertheless.
+        assert_eq!(likely(&[(2.0, 2.0), (22.0, 50.0)], 600), Some((0.3, 2.15)));
+    }
+
     #[test]
     fn what_a_mix_was_is_forgotten() {
         let mut fit = fit(&[(4.0, 22.0), (20.0, 30.0)], 3600);
@@ -214,6 +264,8 @@ mod tests {
                 prop_assert!(fit.in_flight_moment >= 0.0);
                 let at = fit.line().map(|line| line.in_flight_at(Duration::from_millis(50)));
                 prop_assert!(at.is_none_or(f64::is_finite));
+                let likely = fit.likely(0.1).map(|line| (line.base_s, line.per_request_s));
+                prop_assert!(likely.is_none_or(|(a, b)| a > 0.0 && a.is_finite() && b >= 0.0 && b.is_finite()), "{fit:?} {likely:?}");
             }
         }
     }

@@ -8,12 +8,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use itl::ItlFit;
+use itl::Line;
 pub(crate) use neighbours::Capacities;
 pub use neighbours::Pace;
 
 use crate::decision::{CapacityBound, CapacityExplanation, ItlExplanation};
-use crate::memory::Memory;
+use crate::memory::{Memory, WorkTotals};
 use crate::observation::{Observation, ReplicaObservation};
+use crate::part::Part;
 use crate::policy::PolicySpec;
 use crate::units::Concurrency;
 
@@ -25,6 +27,14 @@ const SLOTS_UNKNOWN: Concurrency = slots(8);
 const SLOTS_VLLM: Concurrency = slots(256);
 /// Request sizes are not believed before this many requests.
 const REQUESTS_MIN: f64 = 10.0;
+/// What one more sequence in the batch adds to a step, ÷ what the step takes anyway.
+const SLOPE_OF_A_SEQUENCE: f64 = 0.01;
+/// The same of a token of a prompt. A step reads P parameters at the memory's bandwidth, and a token
+/// costs 2·P operations: 2 · bandwidth ÷ (bytes of a parameter · operations a second), the latter at
+/// half of its peak. That is 0.0047 on an L40S and 0.0068 on an H100 with FP8; steps take longer than
+/// reading alone. In a steady state p prompt tokens for each generated one are in each step p times
+/// as many as sequences.
+const SLOPE_OF_A_PROMPT_TOKEN: f64 = 0.004;
 /// The cap by TPOT moves when it is off by more than this share of itself, and more than one slot.
 const TPOT_CAP_TOLERANCE: f64 = 0.1;
 
@@ -35,6 +45,8 @@ pub struct CapacityMemory {
     pub itl: ItlFit,
     /// The cap that the objective on TPOT asks for.
     pub tpot_cap: Option<TpotCap>,
+    /// What a request in flight is believed to add to a step, ÷ what the step takes anyway.
+    pub slope: Option<f64>,
 }
 
 /// A cap that keeps an objective.
@@ -56,36 +68,49 @@ pub(crate) fn remember(
     let capacities = neighbours::learn(memory, observation, spec.without);
     let capacity = &mut memory.capacity;
     capacity.tpot_cap = spec.slo_tpot.and_then(|threshold| capacity.tpot_cap(threshold));
+    capacity.slope = slope(&memory.work).or(capacity.slope);
     capacities
+}
+
+/// What any engine is believed to add to a step for each request in flight, ÷ what the step takes
+/// anyway, with the requests of now.
+fn slope(work: &WorkTotals) -> Option<f64> {
+    let known = work.requests >= REQUESTS_MIN && work.generation_tokens > 0.0;
+    let prompt_share = work.prompt_tokens / work.generation_tokens;
+    known.then_some(SLOPE_OF_A_SEQUENCE + SLOPE_OF_A_PROMPT_TOKEN * prompt_share)
 }
 
 /// What a slot in use is worth in each replica, in slots of a whole replica that is just full.
 ///
 /// A slow replica gets less done in a slot. So does a fuller one, whose tokens come further apart:
-/// where a cap keeps an objective on TPOT, replicas may hold far more than it when it is first found,
-/// and would need far fewer slots once they hold no more. With 20 ms + 0.5 ms each and a cap of 20, a
-/// slot among 60 is worth (20 + 10) ÷ (20 + 30) = 0.6.
+/// with 20 ms + 0.5 ms each and 64 slots, 20 in use are (20 + 32) ÷ (20 + 10) = 1.73 times as much of
+/// what the replica can do as 20 of 64. Where prompts are long that is most of the truth: an engine
+/// whose batch never fills can be at its limit. And it is what keeps the measure still while the
+/// fleet changes: after replicas come, as much traffic needs fewer slots.
 pub(crate) fn slot_worths(
     spec: &PolicySpec,
     memory: &Memory,
     observation: &Observation,
     capacities: &Capacities,
 ) -> Vec<f64> {
-    let line = memory.capacity.itl.line().filter(|_| memory.capacity.tpot_cap.is_some());
+    let line = memory.capacity.line().filter(|_| spec.without != Some(Part::Fullness));
     let Some(line) = line else { return capacities.each.clone() };
     let capacity = estimate(spec, memory, observation);
-    if capacity.bound_by != CapacityBound::Tpot {
-        return capacities.each.clone();
-    }
     let full_s = line.at(f64::from(capacity.concurrency_cap.get()));
     let worth = |(replica, each): (&ReplicaObservation, &f64)| {
         let in_flight = replica.in_flight.map_or(1, |sample| sample.value.max(1));
-        each * full_s / line.at(f64::from(in_flight)).max(1e-9)
+        each * full_s / line.at(f64::from(in_flight))
     };
     observation.replicas.iter().zip(&capacities.each).map(worth).collect()
 }
 
 impl CapacityMemory {
+    /// ITL over requests in flight, as it most likely is. `None` where engines do not tell their ITL
+    /// or their tokens.
+    fn line(&self) -> Option<Line> {
+        self.itl.likely(self.slope?)
+    }
+
     /// Slots at which the ITL still is within `threshold`. What was once believed is kept while
     /// nothing else is: a quiet hour says nothing of a full batch.
     fn tpot_cap(&self, threshold: Duration) -> Option<TpotCap> {

@@ -1,7 +1,7 @@
 //! Which limit binds, and what is learned of ready replicas.
 
 use super::*;
-use crate::memory::{LastTick, ReplicaMemory, WorkTotals};
+use crate::memory::{LastTick, ReplicaMemory};
 use crate::observation::{
     Controls, Counters, LatencyMean, ReplicaId, ReplicaObservation, ReplicaPhase, Sample, TickId,
 };
@@ -255,22 +255,40 @@ fn what_was_slow_is_whole_again_when_its_neighbour_has_gone() {
     assert_eq!(pool.capacities, Capacities { each: vec![1.0; 4], unseen: 1.0 });
 }
 
-/// 19.8 ms + 0.5 ms each, and at most 30 ms: a cap of 20 slots. Among 60, a slot gets done
-/// (19.8 + 10) ÷ (19.8 + 30) of what it does then.
+/// 19.8 ms + 0.5 ms each: among 256 a slot gets done (19.8 + 30) ÷ (19.8 + 128) of what it does among
+/// 60. At most 30 ms are a cap of 20 slots.
 #[test]
-fn a_slot_is_worth_less_in_a_fuller_replica_where_tpot_sets_the_cap() {
-    let worths = |slo_tpot| {
+fn a_slot_is_worth_less_in_a_fuller_replica() {
+    let worths = |slo_tpot, slope| {
         let mut pool = Pool::new(slo_tpot);
         pool.run(600, line);
+        pool.memory.capacity.slope = slope;
         let full = |id, in_flight| ReplicaObservation {
             max_num_seqs: Concurrency::new(256),
             in_flight: Some(Sample::new(in_flight, at(600))),
             ..replica(id)
         };
-        let observation = observation(300, vec![full(0, 60), full(1, 20)]);
+        let observation = observation(300, vec![full(0, 60), full(1, 0)]);
         slot_worths(&pool.spec, &pool.memory, &observation, &pool.capacities)
     };
-    assert_eq!(worths(None), [1.0, 1.0]);
-    let [fuller, full] = worths(Some(TPOT))[..] else { panic!("two replicas") };
-    assert!((fuller - 29.8 / 49.8).abs() < 1e-3 && (full - 1.0).abs() < 1e-6, "{fuller} {full}");
+    for (slo_tpot, full_ms) in [(None, 147.8), (Some(TPOT), 29.8)] {
+        let worths = worths(slo_tpot, Some(0.5 / 19.8));
+        let expected = [49.8, 20.3].map(|itl_ms| full_ms / itl_ms);
+        let near = worths.iter().zip(expected).all(|(a, b)| (a / b - 1.0).abs() < 2e-3);
+        assert!(near && worths.len() == 2, "{worths:?} {expected:?}");
+    }
+    assert_eq!(worths(None, None), [1.0; 2], "nothing is known of the requests");
+}
+
+#[test]
+fn long_prompts_fill_a_batch_and_short_ones_do_not() {
+    let slope = |requests, prompt_tokens| {
+        let generation_tokens = 200.0 * requests;
+        slope(&WorkTotals { slot_seconds: 0.0, requests, prompt_tokens, generation_tokens })
+    };
+    assert_eq!(slope(100.0, 0.0), Some(0.01));
+    // 4,000 of a prompt for 200 generated: 20 for each.
+    assert!((slope(100.0, 400_000.0).unwrap() - 0.09).abs() < 1e-9);
+    assert_eq!(slope(9.0, 36_000.0), None, "too few were seen");
+    assert_eq!(slope(0.0, 0.0), None);
 }

@@ -70,6 +70,8 @@ pub struct Rehearsal {
     pub arrivals: f64,
     /// Slots in use, integrated over time, faded: what fleets' costs are measured against.
     pub slot_seconds: f64,
+    /// Slots of a replica at the last step: the measure of all loads above.
+    pub slots: f64,
 }
 
 /// The fleet of the first step.
@@ -147,6 +149,7 @@ impl Rehearsal {
             self.found = Some(Found { at: traffic.now, slots });
             self.load_smoothed = traffic.load;
         }
+        self.rescale(traffic.slots);
         let peaks = self.peaks_now(traffic);
         if traffic.since <= STEP_MAX
             && traffic.since > Duration::ZERO
@@ -155,6 +158,23 @@ impl Rehearsal {
             self.rehearse(traffic, arrivals, &peaks);
         }
         peaks
+    }
+
+    /// A load is a share of what replicas can do, told in slots: where these become more or fewer,
+    /// what was remembered is still the same share.
+    fn rescale(&mut self, slots: f64) {
+        let ratio = slots / self.slots;
+        if self.slots > 0.0 && ratio != 1.0 {
+            for peak in self.peaks.iter_mut().chain(&mut self.peaks_smoothed) {
+                peak.load *= ratio;
+            }
+            self.load_smoothed *= ratio;
+            self.slot_seconds *= ratio;
+            if let Some(found) = &mut self.found {
+                found.slots *= ratio;
+            }
+        }
+        self.slots = slots;
     }
 
     /// Takes the load of now, and finds the peaks of all windows.

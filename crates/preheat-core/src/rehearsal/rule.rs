@@ -120,6 +120,7 @@ pub(crate) fn remains(index: usize, without: Option<Part>) -> bool {
         | Part::Backlog
         | Part::Stabilization
         | Part::Neighbours
+        | Part::Fullness
         | Part::TtftGuard
         | Part::Schedules => true,
     }
