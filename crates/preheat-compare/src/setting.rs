@@ -17,9 +17,9 @@ const TOLD: &str = "told";
 
 /// Aims that preheat is run with, beside the SLO's own. Its aim is the share of requests that the
 /// SLO asks for; there is nothing else to tune.
-const AIMS: [f64; 16] = [
-    0.8, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.993, 0.996, 0.998, 0.999, 0.9995,
-    0.9998, 0.9999,
+const AIMS: [f64; 20] = [
+    0.8, 0.85, 0.9, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.9915, 0.993, 0.996,
+    0.998, 0.999, 0.9995, 0.9998, 0.9999,
 ];
 /// Name of that knob.
 pub(crate) const AIM: &str = "aim";

@@ -46,14 +46,16 @@ pub(crate) struct Pair {
 }
 
 /// What a replica's newest scrape adds: nothing if it was seen already, while the replica settles in,
-/// and while it generates next to nothing. `entry` is as it was before this tick's counters.
+/// while it generates next to nothing, and while requests wait in it, since then prompts fill every
+/// step, whatever else is in the batch. `entry` is as it was before this tick's counters.
 pub(crate) fn pair(entry: &ReplicaMemory, replica: &ReplicaObservation) -> Option<Pair> {
     let (itl, counters) = (replica.itl?, replica.counters?);
     let same_scrape = itl.observed_at == counters.observed_at;
     let is_new = entry.counters_at < Some(itl.observed_at);
     let begun = itl.observed_at.saturating_sub(itl.value.over);
     let settled = begun >= replica.phase_since.saturating_add(SETTLING);
-    if replica.phase != ReplicaPhase::Ready || !same_scrape || !is_new || !settled {
+    let queues = replica.queue_depth.is_some_and(|sample| sample.value > 0);
+    if replica.phase != ReplicaPhase::Ready || !same_scrape || !is_new || !settled || queues {
         return None;
     }
     let (before, now) = (f64::from(entry.in_flight?), f64::from(replica.in_flight?.value));

@@ -115,7 +115,9 @@ impl CapacityMemory {
     /// nothing else is: a quiet hour says nothing of a full batch.
     fn tpot_cap(&self, threshold: Duration) -> Option<TpotCap> {
         let held = self.tpot_cap.filter(|cap| cap.threshold == threshold);
-        let Some(line) = self.itl.line() else { return held };
+        let Some(line) = self.itl.line().map(|seen| self.line().unwrap_or(seen)) else {
+            return held;
+        };
         let found = Concurrency::new(line.in_flight_at(threshold) as u32).unwrap_or(slots(1));
         let is_near = |cap: &TpotCap| {
             let (held, found) = (f64::from(cap.slots.get()), f64::from(found.get()));
