@@ -95,6 +95,8 @@ struct Pool {
     tick: u64,
     /// When its replicas became ready.
     ready_since: Instant,
+    /// Requests that wait in each replica.
+    queue_depth: u32,
     capacities: Capacities,
 }
 
@@ -103,19 +105,21 @@ impl Pool {
         let spec = PolicySpec { slo_tpot, ..PolicySpec::default() };
         let capacities = Capacities { each: Vec::new(), unseen: 1.0 };
         let (memory, ready_since) = (Memory::default(), Instant::ORIGIN);
-        Self { spec, memory, tick: 0, ready_since, capacities }
+        Self { spec, memory, tick: 0, ready_since, queue_depth: 0, capacities }
     }
 
     /// One tick; each replica by its requests in flight.
     fn step(&mut self, in_flight: &[u32], itl_s: impl Fn(usize, f64) -> f64) {
         self.tick += 1;
         let now = at(2 * self.tick);
+        let queue_depth = self.queue_depth;
         let replicas = (0..).zip(in_flight).map(|(index, &in_flight)| {
             let mean = Duration::from_secs_f64(itl_s(index, f64::from(in_flight)));
             let counters = Counters { over: TICK, ..Counters::default() };
             ReplicaObservation {
                 phase_since: self.ready_since,
                 in_flight: Some(Sample::new(in_flight, now)),
+                queue_depth: Some(Sample::new(queue_depth, now)),
                 counters: Some(Sample::new(counters, now)),
                 itl: Some(Sample::new(LatencyMean { over: TICK, count: 500, mean }, now)),
                 ..replica(index as u64)
@@ -278,6 +282,18 @@ fn a_slot_is_worth_less_in_a_fuller_replica() {
         assert!(near && worths.len() == 2, "{worths:?} {expected:?}");
     }
     assert_eq!(worths(None, None), [1.0; 2], "nothing is known of the requests");
+}
+
+/// Prompts fill every step then, whatever else is in the batch.
+#[test]
+fn nothing_is_learned_of_a_replica_in_which_requests_wait() {
+    let mut pool = Pool::new(Some(TPOT));
+    pool.queue_depth = 1;
+    pool.run(3_600, |_, _| 0.5);
+    assert_eq!((pool.cap(), pool.memory.capacity.itl.seconds), (None, 0.0));
+    pool.queue_depth = 0;
+    pool.run(600, line);
+    assert!(pool.cap().is_some_and(|cap| (18..=22).contains(&cap)), "{:?}", pool.cap());
 }
 
 #[test]
