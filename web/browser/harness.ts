@@ -30,6 +30,7 @@ export function preheatProgram(): string {
 
 export interface Stage {
   url: string;
+  journal: string;
   browser: Browser;
   /** Serves the same journal at another address, or at one that was served before. */
   serve: (options?: { listen?: string; token?: string }) => Promise<Server>;
@@ -73,7 +74,7 @@ export async function stage(recording: keyof typeof RECORDINGS = "simulated"): P
     await server.end();
     rmSync(folder, { recursive: true });
   };
-  return { url: server.url, browser, serve, stop };
+  return { url: server.url, journal, browser, serve, stop };
 }
 
 async function launch(): Promise<Browser> {

@@ -5,6 +5,7 @@ import "uplot/dist/uPlot.min.css";
 import "./style.css";
 import "./lab.css";
 import { keepToken } from "./api/client";
+import { isTyping } from "./keys";
 import type { Route } from "./route";
 import { useRoute } from "./state/hooks";
 import { FleetView } from "./views/Fleet";
@@ -54,10 +55,6 @@ function title(route: Route): string {
   if (route.view === "pool") return `${route.pool} · preheat`;
   return route.view === "lab" ? "Lab · preheat" : "preheat";
 }
-
-/** Keys are for whoever has the focus. */
-const isTyping = (target: EventTarget | null): boolean =>
-  target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;
 
 const place = document.getElementById("app");
 if (place) {

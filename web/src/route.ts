@@ -1,12 +1,14 @@
 /** Where in the page one is, as the URL's hash: what is shared by sending the address. */
 
+import { type Question, readQuestion, writeQuestion } from "./whatif/ask";
+
 /** A range of time: the last so many seconds, or from a moment to another. */
 export type Range = { kind: "last"; seconds: number } | { kind: "fixed"; from: number; until: number };
 
 export type Route =
   | { view: "fleet"; filter: string }
   | { view: "lab"; step: string | null }
-  | { view: "pool"; pool: string; range: Range; decision: number | null };
+  | { view: "pool"; pool: string; range: Range; decision: number | null; whatIf: Question | null };
 
 export const RANGES: readonly { label: string; seconds: number }[] = [
   { label: "15 min", seconds: 900 },
@@ -24,7 +26,7 @@ export function parseRoute(hash: string): Route {
   const [, view, name] = path.split("/");
   if (view === "pool" && name) {
     const decision = positive(parameters.get("decision"));
-    return { view: "pool", pool: decoded(name), range: parseRange(parameters), decision };
+    return { view: "pool", pool: decoded(name), range: parseRange(parameters), decision, whatIf: readQuestion(parameters) };
   }
   if (view === "lab") return { view: "lab", step: name ? decoded(name) : null };
   return { view: "fleet", filter: parameters.get("filter") ?? "" };
@@ -44,6 +46,7 @@ export function formatRoute(route: Route): string {
     parameters.set("last", String(route.range.seconds));
   }
   if (route.decision !== null) parameters.set("decision", String(route.decision));
+  if (route.whatIf) writeQuestion(route.whatIf, parameters);
   return withQuery(`#/pool/${encodeURIComponent(route.pool)}`, parameters);
 }
 

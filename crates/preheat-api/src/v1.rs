@@ -432,18 +432,19 @@ pub struct SimulationRequest {
     pub series: bool,
 }
 
-/// A scenario that is run, will be, or was.
+/// A scenario, or a pool's past, that is run, will be, or was.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Simulation {
     /// Where to ask for it.
     pub id: u64,
     /// How far it is.
     pub state: SimulationState,
-    /// Share of its requests that have arrived.
+    /// Share of the work that is done.
     pub progress: f64,
     /// Why it failed.
     pub error: Option<String>,
-    /// What `preheat scenario --json` prints of it; absent until it is done.
+    /// Of a scenario what `preheat scenario --json` prints of it, of a pool's past a `WhatIfAnswer`;
+    /// absent until it is done.
     pub result: Option<serde_json::Value>,
 }
 

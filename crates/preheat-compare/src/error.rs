@@ -41,6 +41,9 @@ pub enum CompareError {
     /// A run's settings can't be.
     #[error(transparent)]
     Simulation(#[from] SimulationError),
+    /// Whoever asked wants no answer any more.
+    #[error("cancelled")]
+    Cancelled,
     /// There is no optimum.
     #[error("the optimum: {0}")]
     Oracle(#[from] OracleError),

@@ -18,8 +18,10 @@ pub mod html;
 mod jobs;
 mod optimum;
 mod outcome;
+mod pool;
 mod setting;
 mod told;
+pub mod what_if;
 mod workload;
 
 pub use across::{Across, AcrossRow, Closed};
@@ -31,5 +33,6 @@ pub use error::CompareError;
 pub use frontier::{cheapest, frontier};
 pub use optimum::Optimum;
 pub use outcome::Outcome;
+pub use pool::{PROFILE_DEFAULT, PoolError, PoolSetup, profiles};
 pub use setting::{Setting, select};
-pub use workload::Workload;
+pub use workload::{GoOn, Workload};

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use preheat_sim::report::RunReport;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One policy with one setting on one workload.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outcome {
     /// Knobs that were set; empty for the policy's own defaults.
     pub knobs: BTreeMap<String, f64>,

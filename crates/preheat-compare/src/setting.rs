@@ -44,6 +44,11 @@ impl Setting {
         is_preheat(&self.policy)
     }
 
+    /// Its knobs, as policies take them.
+    pub(crate) fn knob_list(&self) -> Vec<(&str, f64)> {
+        self.knobs.iter().map(|(name, value)| (name.as_str(), *value)).collect()
+    }
+
     /// What preheat is run without.
     pub(crate) fn without(&self) -> Option<Part> {
         left_out(&self.policy)

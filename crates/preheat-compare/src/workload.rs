@@ -10,10 +10,15 @@ use preheat_sim::report::RunReport;
 use preheat_sim::run::{Simulation, SimulationConfig, SimulationError};
 use preheat_traffic::{Trace, TraceRequest};
 
-use crate::backtest::Recorded;
+use crate::backtest::{History, Recorded};
 use crate::error::CompareError;
 use crate::setting::{AIM, Setting};
 use crate::told::Told;
+
+/// Asked whether to go on, with how many requests there were before.
+pub type GoOn<'a> = &'a mut dyn FnMut(usize) -> bool;
+/// The requests of a run.
+type Requests<'a> = dyn Iterator<Item = TraceRequest> + 'a;
 
 /// Traffic on a pool.
 #[derive(Clone, Debug)]
@@ -40,34 +45,80 @@ impl Workload {
         changed
     }
 
+    /// Whether it could be run under one setting.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self, setting: &Setting) -> Result<(), CompareError> {
+        Simulation::new(self.config.clone())?;
+        if setting.is_preheat() {
+            self.policy(setting)?;
+        } else if Told::find(&setting.policy).is_none() {
+            peers::tuned(&setting.policy, &self.config.bounds, &setting.knob_list())?;
+        }
+        Ok(())
+    }
+
     /// Runs it under one setting.
     ///
     /// # Errors
     /// When the setting can't be, or the run breaks an invariant.
     pub fn run(&self, setting: &Setting, series: bool) -> Result<RunReport, CompareError> {
-        if setting.is_preheat() {
-            let preheat = Preheat::new(self.policy(setting)?);
-            return self.run_preheat(preheat, series);
-        }
-        if let Some(told) = Told::find(&setting.policy) {
-            let mut fleet = told.fleet(self, &setting.knobs)?;
-            let report = self.simulation(series)?.run(self.requests(), &mut fleet);
-            return report.map_err(|error| self.failed(&setting.policy, error));
-        }
-        let knobs: Vec<(&str, f64)> =
-            setting.knobs.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-        let mut scaler = peers::tuned(&setting.policy, &self.config.bounds, &knobs)?;
-        let report = self.simulation(series)?.run(self.requests(), scaler.as_mut());
-        report.map_err(|error| self.failed(&setting.policy, error))
+        self.run_while(setting, series, &mut |_| true)
     }
 
-    /// Runs it with the fleet as it was.
+    /// The same; `go_on` is asked at every request, with how many there were before.
     ///
     /// # Errors
-    /// When the pool can't be, or the run breaks an invariant.
-    pub fn run_recorded(&self, mut recorded: Recorded) -> Result<RunReport, CompareError> {
-        let report = self.simulation(false)?.run(self.requests(), &mut recorded);
-        report.map_err(|error| self.failed("recorded", error))
+    /// As [`Self::run`], and when `go_on` said no.
+    pub fn run_while(
+        &self,
+        setting: &Setting,
+        series: bool,
+        go_on: GoOn<'_>,
+    ) -> Result<RunReport, CompareError> {
+        let name = setting.policy.as_str();
+        if setting.is_preheat() {
+            let mut preheat = Preheat::new(self.policy(setting)?);
+            return self.simulate(name, series, go_on, |simulation, requests| {
+                simulation.run_preheat(requests, &mut preheat)
+            });
+        }
+        if let Some(told) = Told::find(name) {
+            let mut fleet = told.fleet(self, &setting.knobs)?;
+            return self.simulate(name, series, go_on, |simulation, requests| {
+                simulation.run(requests, &mut fleet)
+            });
+        }
+        let mut scaler = peers::tuned(name, &self.config.bounds, &setting.knob_list())?;
+        self.simulate(name, series, go_on, |simulation, requests| {
+            simulation.run(requests, scaler.as_mut())
+        })
+    }
+
+    /// Runs it with the fleet as it was; `None` where the history tells of none.
+    ///
+    /// # Errors
+    /// When the pool can't be, the run breaks an invariant, or `go_on` said no.
+    pub fn run_as_it_was(
+        &self,
+        history: &History,
+        series: bool,
+        go_on: GoOn<'_>,
+    ) -> Result<Option<RunReport>, CompareError> {
+        let Some(existing) = history.existing(self.config.startup.typical()) else {
+            return Ok(None);
+        };
+        // What was there was there, whatever is allowed from now on.
+        let most = existing.iter().copied().fold(1.0, f64::max).ceil() as u32;
+        let mut there = self.clone();
+        there.config.bounds.replicas_min = 0;
+        there.config.bounds.replicas_max = there.config.bounds.replicas_max.max(most);
+        let mut recorded = Recorded::new(history.step, existing);
+        let run = there.simulate("recorded", series, go_on, |simulation, requests| {
+            simulation.run(requests, &mut recorded)
+        });
+        run.map(Some)
     }
 
     /// Runs it under preheat, which decides by [`Self::policy`] or by another.
@@ -79,8 +130,9 @@ impl Workload {
         mut preheat: Preheat,
         series: bool,
     ) -> Result<RunReport, CompareError> {
-        let report = self.simulation(series)?.run_preheat(self.requests(), &mut preheat);
-        report.map_err(|error| self.failed(PREHEAT, error))
+        self.simulate(PREHEAT, series, &mut |_| true, |simulation, requests| {
+            simulation.run_preheat(requests, &mut preheat)
+        })
     }
 
     /// What preheat decides by under one setting.
@@ -100,15 +152,27 @@ impl Workload {
         Ok(spec.validate()?)
     }
 
-    fn simulation(&self, series: bool) -> Result<Simulation, CompareError> {
-        Ok(Simulation::new(SimulationConfig { series, ..self.config.clone() })?)
-    }
-
-    fn requests(&self) -> impl Iterator<Item = TraceRequest> {
-        self.trace.requests.iter().copied()
-    }
-
-    fn failed(&self, policy: &str, error: SimulationError) -> CompareError {
-        CompareError::Run { policy: policy.to_owned(), workload: self.name.clone(), error }
+    /// Runs what `run` says on the requests, for as long as `go_on` says.
+    fn simulate(
+        &self,
+        policy: &str,
+        series: bool,
+        go_on: GoOn<'_>,
+        run: impl FnOnce(&Simulation, &mut Requests<'_>) -> Result<RunReport, SimulationError>,
+    ) -> Result<RunReport, CompareError> {
+        let simulation = Simulation::new(SimulationConfig { series, ..self.config.clone() })?;
+        let mut is_cancelled = false;
+        let mut requests = self.trace.requests.iter().enumerate().map_while(|(before, request)| {
+            is_cancelled = is_cancelled || !go_on(before);
+            (!is_cancelled).then_some(*request)
+        });
+        let report = run(&simulation, &mut requests);
+        if is_cancelled {
+            return Err(CompareError::Cancelled);
+        }
+        report.map_err(|error| {
+            let (policy, workload) = (policy.to_owned(), self.name.clone());
+            CompareError::Run { policy, workload, error }
+        })
     }
 }

@@ -4,6 +4,7 @@
 use preheat_api::v1::{
     Controls, Decision, DecisionLog, Error, Fleet, History, Pool, Simulation, SimulationRequest,
 };
+use preheat_compare::what_if::{WhatIfAnswer, WhatIfChoices, WhatIfRequest};
 use preheat_lab::{Answered, Lesson, SizingRequest};
 use schemars::JsonSchema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
@@ -150,7 +151,30 @@ fn lab(schemas: &mut SchemaGenerator, requests: &mut SchemaGenerator, refusal: &
     let sized = body::<Answered>(schemas, "What `preheat size --json` prints");
     let sizing = body::<SizingRequest>(requests, "What is asked");
     let request = body::<SimulationRequest>(requests, "The scenario and who scales");
+    let choices = body::<WhatIfChoices>(schemas, "What can be asked");
+    let question = body::<WhatIfRequest>(requests, "What is asked");
+    // The result of a simulation has no one type; its description names this one.
+    schemas.subschema_for::<WhatIfAnswer>();
     json!({
+        "/api/v1/pools/{pool}/what-if": {
+            "get": operation(
+                "What can be asked of a pool's past, and how the pool is configured",
+                vec![pool.clone()],
+                "200",
+                choices,
+            ),
+            "post": with_body(
+                operation(
+                    "Replays a pool's past as configured and under alternatives: at most 24 hours, \
+                     300,000 requests, 4 alternatives and a minute of wall time. It is one of the \
+                     simulations, and its result a WhatIfAnswer",
+                    vec![pool.clone()],
+                    "202",
+                    simulation.clone(),
+                ),
+                question,
+            ),
+        },
         "/api/v1/lab": {"get": operation("The lab's lesson", vec![], "200", lesson)},
         "/api/v1/pools/{pool}/controls": {
             "get": operation(

@@ -34,6 +34,7 @@ pub(crate) fn router(source: Source, tokens: Tokens) -> Router {
         .route("/api/v1/pools/{pool}/decisions/{seq}", get(api::decision))
         .route("/api/v1/pools/{pool}/events", get(api::pool_events))
         .route("/api/v1/pools/{pool}/controls", get(api::controls).put(api::set_controls))
+        .route("/api/v1/pools/{pool}/what-if", get(api::what_if_choices).post(api::what_if))
         .route("/api/v1/lab", get(api::lesson))
         .route("/api/v1/sizing", post(api::sizing))
         .route("/api/v1/simulations", post(api::simulate))

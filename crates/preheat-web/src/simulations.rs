@@ -1,17 +1,16 @@
 //! Simulations that somebody asked for: queued, run, stopped, and kept for a while.
 //!
 //! **Invariant:** what runs, waits and is kept is bounded, and so is the time of each run: whoever
-//! asks can't keep the machine from its work.
+//! asks can't keep the machine from its work. Everything that simulates takes its turn here.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use preheat_api::policy_file::PolicyFile;
 use preheat_api::v1::{Simulation, SimulationState};
-use preheat_scenario::{Limits, RunError, Scenario};
-use tokio::sync::Semaphore;
+use preheat_scenario::Limits;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// A scenario's text: those of the repository have less than a fiftieth of it.
@@ -25,7 +24,7 @@ pub(crate) const LIMITS: Limits = Limits {
     rate_scale_max: 20.0,
     trace_files: false,
 };
-/// Wall time of one run, looked at whenever a request arrives in it.
+/// Wall time of one job, looked at whenever a request arrives in it.
 const WALL_TIME_MAX: Duration = Duration::from_secs(60);
 /// Those that wait: eight of them are a lab step of eight runs.
 const QUEUED_MAX: usize = 16;
@@ -59,8 +58,8 @@ struct Jobs {
 /// One of them.
 #[derive(Debug)]
 struct Job {
-    requests: usize,
-    arrived: AtomicUsize,
+    /// Share that is done, as the bits of a float.
+    progress: AtomicU64,
     is_cancelled: AtomicBool,
     state: Mutex<(SimulationState, Ending)>,
 }
@@ -78,16 +77,14 @@ impl Simulations {
         Self { jobs: Mutex::default(), workers: Arc::new(Semaphore::new(workers)) }
     }
 
-    /// Takes one on; it is run as soon as there is a worker.
+    /// Takes one on; `work` is run as soon as there is a worker. It is to ask often whether to go
+    /// on, and to end soon when not.
     pub(crate) fn submit(
         &self,
-        scenario: Scenario,
-        policy: PolicyFile,
-        series: bool,
+        work: impl FnOnce(&Steering<'_>) -> Result<serde_json::Value, String> + Send + 'static,
     ) -> Result<Simulation, Full> {
         let job = Arc::new(Job {
-            requests: scenario.trace.requests.len(),
-            arrived: AtomicUsize::new(0),
+            progress: AtomicU64::default(),
             is_cancelled: AtomicBool::new(false),
             state: Mutex::new((SimulationState::Queued, None)),
         });
@@ -98,14 +95,20 @@ impl Simulations {
             if !running.begin() {
                 return;
             }
-            let work = Arc::clone(&running);
-            let ran = tokio::task::spawn_blocking(move || work.run(&scenario, &policy, series));
+            let blocking = Arc::clone(&running);
+            let ran = tokio::task::spawn_blocking(move || blocking.run(work));
             let ending =
                 ran.await.unwrap_or_else(|_panic| Err(RunEnd::Failed("it broke off".into())));
             running.end(ending);
             drop(turn);
         });
         Ok(job.told(id))
+    }
+
+    /// A worker's turn, for what is answered at once; `None` when others take too long.
+    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let turn = Arc::clone(&self.workers).acquire_owned();
+        tokio::time::timeout(WALL_TIME_MAX, turn).await.ok()?.ok()
     }
 
     pub(crate) fn get(&self, id: u64) -> Option<Simulation> {
@@ -141,6 +144,24 @@ impl Jobs {
     }
 }
 
+/// What a job that runs is told by, and tells.
+pub(crate) struct Steering<'a> {
+    job: &'a Job,
+    until: Instant,
+}
+
+impl Steering<'_> {
+    /// Whether to go on, with the share that is done.
+    pub(crate) fn go_on(&self, done: f64) -> bool {
+        self.job.progress.store(done.clamp(0.0, 1.0).to_bits(), Ordering::Relaxed);
+        !self.job.is_cancelled.load(Ordering::Relaxed) && !self.is_late()
+    }
+
+    fn is_late(&self) -> bool {
+        Instant::now() >= self.until
+    }
+}
+
 /// Why a run has no result.
 #[derive(Debug)]
 enum RunEnd {
@@ -149,7 +170,7 @@ enum RunEnd {
 }
 
 impl Job {
-    /// One that runs ends at its next request.
+    /// One that runs ends when it asks next.
     fn cancel(&self) {
         self.is_cancelled.store(true, Ordering::Relaxed);
         let mut state = lock(&self.state);
@@ -171,27 +192,19 @@ impl Job {
     /// Blocks.
     fn run(
         &self,
-        scenario: &Scenario,
-        policy: &PolicyFile,
-        series: bool,
+        work: impl FnOnce(&Steering<'_>) -> Result<serde_json::Value, String>,
     ) -> Result<serde_json::Value, RunEnd> {
-        let began = Instant::now();
-        let ran = scenario.ran(policy, series, |before| {
-            self.arrived.store(before, Ordering::Relaxed);
-            !self.is_cancelled.load(Ordering::Relaxed) && began.elapsed() < WALL_TIME_MAX
-        });
-        match ran {
-            Ok(ran) => {
-                serde_json::to_value(&ran).map_err(|error| RunEnd::Failed(error.to_string()))
+        let steering = Steering { job: self, until: Instant::now() + WALL_TIME_MAX };
+        work(&steering).map_err(|error| {
+            if self.is_cancelled.load(Ordering::Relaxed) {
+                return RunEnd::Cancelled;
             }
-            Err(RunError::Cancelled) if self.is_cancelled.load(Ordering::Relaxed) => {
-                Err(RunEnd::Cancelled)
-            }
-            Err(RunError::Cancelled) => Err(RunEnd::Failed(format!(
-                "it took longer than {WALL_TIME_MAX:?}; run it with `preheat scenario`"
-            ))),
-            Err(error) => Err(RunEnd::Failed(error.to_string())),
-        }
+            RunEnd::Failed(if steering.is_late() {
+                format!("it took longer than {WALL_TIME_MAX:?}; run it with the command line")
+            } else {
+                error
+            })
+        })
     }
 
     fn end(&self, ending: Result<serde_json::Value, RunEnd>) {
@@ -204,9 +217,9 @@ impl Job {
 
     fn told(&self, id: u64) -> Simulation {
         let (state, ending) = lock(&self.state).clone();
-        let arrived = self.arrived.load(Ordering::Relaxed);
         let is_done = state == SimulationState::Done;
-        let progress = if is_done { 1.0 } else { arrived as f64 / self.requests.max(1) as f64 };
+        let progress =
+            if is_done { 1.0 } else { f64::from_bits(self.progress.load(Ordering::Relaxed)) };
         let (result, error) = match ending {
             Some(Ok(result)) => (Some(result), None),
             Some(Err(error)) => (None, Some(error)),

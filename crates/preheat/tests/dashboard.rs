@@ -14,8 +14,10 @@ mod common;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use common::{Stage, http};
+use serde_json::{Value, json};
 
 /// A process that is ended when the test is.
 struct Served(Child, SocketAddr);
@@ -77,6 +79,52 @@ async fn with_a_token_it_is_asked_for_by_the_api_and_sent_by_status() {
     assert!(text.contains("401") && text.contains("--token-file"), "{text}");
     let shown = status(&["--token-file", &token]);
     assert!(String::from_utf8_lossy(&shown.stdout).starts_with("simulated "), "{shown:?}");
+}
+
+/// What if, asked of the dashboard, has the figures of `preheat backtest` with the same settings.
+#[tokio::test]
+async fn what_if_says_what_a_backtest_says() {
+    let stage = Stage::new();
+    let journal = stage.path("recorded.db").display().to_string();
+    let pool = ["--max-num-seqs", "16", "--max-replicas", "9", "--cold-start", "45s"];
+    let simulate = ["simulate", "--trace", "azure-code", "--until", "20m", "--journal", &journal];
+    let recorded = stage.command(&[&simulate[..], &pool].concat()).output().expect("preheat runs");
+    assert!(recorded.status.success(), "{}", String::from_utf8_lossy(&recorded.stderr));
+    let served = serve(stage.command(&["dashboard", &journal, "--listen", "127.0.0.1:0"]));
+    let asked = json!({"last_s": 600, "alternatives": [
+        {"policy": "keda-waiting"}, {"policy": "hpa-queue", "cold_start_s": 20, "replicas_max": 5},
+    ]});
+    let path = "/api/v1/pools/simulated/what-if";
+    let job = http::post(served.1, path, &asked.to_string()).await.expect("it answers");
+    assert_eq!(job.status, 202, "{job:?}");
+    let path = format!("/api/v1/simulations/{}", job.json()["id"]);
+    let answer = loop {
+        let job = http::get(served.1, &path).await.expect("it answers").json();
+        match job["state"].as_str() {
+            Some("queued" | "running") => tokio::time::sleep(Duration::from_millis(20)).await,
+            Some("done") => break job["result"].clone(),
+            _ => panic!("{job}"),
+        }
+    };
+    let backtest = |more: &[&str]| -> Value {
+        let common = ["backtest", "--journal", &journal, "--from", "10m", "--json"];
+        let output = stage.command(&[&common[..], more].concat()).output().expect("preheat runs");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    };
+    // A start that nobody gives takes what was seen, and one that somebody gives takes that.
+    let configured = ["--max-num-seqs", "16", "--max-replicas", "9", "--policies", "keda-waiting"];
+    let found = backtest(&configured);
+    assert_eq!(answer["configured"]["outcome"], found["policies"][0][1]);
+    assert_eq!(answer["alternatives"][0]["outcome"], found["policies"][1][1]);
+    assert_eq!(answer["configured"]["optimum_gpu_hours"], found["optimum_gpu_hours"]);
+    for key in ["happened", "replayed"] {
+        assert_eq!(answer[key], found[key], "{key}");
+    }
+    let other = ["--max-num-seqs", "16", "--max-replicas", "5", "--cold-start", "20s"];
+    let found = backtest(&[&other[..], &["--policies", "hpa-queue"]].concat());
+    assert_eq!(answer["alternatives"][1]["outcome"], found["policies"][1][1]);
+    assert_eq!(answer["alternatives"][1]["optimum_gpu_hours"], found["optimum_gpu_hours"]);
+    assert_eq!(answer["alternatives"][1]["settings"]["cold_start_s"], 20.0);
 }
 
 #[test]

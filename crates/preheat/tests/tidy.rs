@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "preheat-scenario",
         &["preheat-sim", "preheat-engine", "preheat-traffic", "preheat-api", "preheat-core"],
     ),
-    ("preheat-compare", &["preheat-sim", "preheat-traffic", "preheat-core"]),
+    ("preheat-compare", &["preheat-sim", "preheat-engine", "preheat-traffic", "preheat-core"]),
     (
         "preheat-lab",
         &["preheat-scenario", "preheat-sim", "preheat-engine", "preheat-api", "preheat-core"],
@@ -32,7 +32,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("preheat-emulator", &["preheat-runtime", "preheat-engine", "preheat-core"]),
     (
         "preheat-web",
-        &["preheat-lab", "preheat-scenario", "preheat-runtime", "preheat-api", "preheat-core"],
+        &[
+            "preheat-lab",
+            "preheat-compare",
+            "preheat-scenario",
+            "preheat-runtime",
+            "preheat-api",
+            "preheat-core",
+        ],
     ),
 ];
 

@@ -1,5 +1,5 @@
 /** Asks the HTTP API. The token, where one is needed, is kept for as long as the tab is open. */
-import type { Answered, Controls, Decision, DecisionLog, Fleet, History, Lesson, Pool, Simulation, SimulationRequest, SizingRequest } from "./types";
+import type { Answered, Controls, Decision, DecisionLog, Fleet, History, Lesson, Pool, Simulation, SimulationRequest, SizingRequest, WhatIfChoices, WhatIfRequest } from "./types";
 
 export class ApiError extends Error {
   readonly status: number;
@@ -56,6 +56,8 @@ async function ask<T>(method: string, path: string, body?: unknown, signal?: Abo
       headers: { ...(method === "PUT" ? orderHeaders() : headers()), ...json },
       body: body === undefined ? null : JSON.stringify(body),
       cache: "no-store",
+      // Whoever closes the page can still stop what runs for it.
+      keepalive: method === "DELETE",
       signal: signal ?? null,
     });
   } catch (error) {
@@ -78,6 +80,8 @@ export const api = {
   decision: (pool: string, seq: number, signal?: AbortSignal): Promise<Decision> =>
     get(`${poolPath(pool)}/decisions/${seq}`, signal),
   setControls: (pool: string, controls: Controls): Promise<Controls> => ask("PUT", `${poolPath(pool)}/controls`, controls),
+  whatIfChoices: (pool: string, signal?: AbortSignal): Promise<WhatIfChoices> => get(`${poolPath(pool)}/what-if`, signal),
+  whatIf: (pool: string, request: Partial<WhatIfRequest>, signal?: AbortSignal): Promise<Simulation> => ask("POST", `${poolPath(pool)}/what-if`, request, signal),
   lesson: (signal?: AbortSignal): Promise<Lesson> => get("api/v1/lab", signal),
   sizing: (request: Partial<SizingRequest>, signal?: AbortSignal): Promise<Answered> => ask("POST", "api/v1/sizing", request, signal),
   simulate: (request: SimulationRequest, signal?: AbortSignal): Promise<Simulation> => ask("POST", "api/v1/simulations", request, signal),

@@ -15,6 +15,28 @@ export type Advice = {
   max_num_seqs: number;
 };
 
+/** Something else than what is configured. What is absent is as configured. */
+export type Alternative = {
+  /** Time from order to ready, of every start; the median of those seen unless given. */
+  cold_start_s: number | null;
+  /** Values for some of its knobs; its project's defaults for the others. */
+  knobs: Record<string, number>;
+  /** Whether replicas don't sleep, whatever is configured. */
+  no_standby: boolean;
+  /** Who scales, by its name in `preheat simulate`: `preheat` unless given. */
+  policy: string | null;
+  /** Most replicas. */
+  replicas_max: number | null;
+  /** Fewest replicas. */
+  replicas_min: number | null;
+  /** Share of requests that should be within it. */
+  slo_quantile: number | null;
+  /** SLO on TTFT. */
+  slo_ttft_s: number | null;
+  /** What a sleeping replica costs, as a share of one that is awake. */
+  standby_price: number | null;
+};
+
 /** At least so many replicas should be ready for a while. */
 export type Announced = {
   /** From when. */
@@ -273,6 +295,16 @@ export type GatewayTotals = {
   unroutable: number;
 };
 
+/** What was measured. */
+export type Happened = {
+  /** Share of first tokens within the SLO on TTFT; absent where the history does not tell. */
+  attainment: number | null;
+  /** GPU-hours. */
+  gpu_hours: number;
+  /** Most replicas at once. */
+  replicas_peak: number;
+};
+
 /** What happened to a pool, in steps of equal width. */
 export type History = {
   /** From here on everything is in it. When this is later than `from_s`, more was to be read than one request may: ask again, and it reaches further back. */
@@ -383,6 +415,32 @@ export type ModelClock = {
   now_s: number;
   /** Seconds of model time per second of wall time. */
   scale: number;
+};
+
+/** One policy with one setting on one workload. */
+export type Outcome = {
+  /** Share of all requests that were answered within the SLO. */
+  attainment: number;
+  /** How often growing turned into shrinking or back. */
+  direction_changes: number;
+  /** Requests that got no complete answer. */
+  failed: number;
+  /** GPU-hours, from the moment a start is ordered. */
+  gpu_hours: number;
+  /** Knobs that were set; empty for the policy's own defaults. */
+  knobs: Record<string, number>;
+  /** Most replicas at once. */
+  replicas_peak: number;
+  /** Replicas ordered. */
+  starts: number;
+  /** Answers cut after their first token. */
+  streams_cut: number;
+  /** 99th percentile of TPOT, in seconds. */
+  tpot_p99_s: number | null;
+  /** Median TTFT, in seconds. */
+  ttft_p50_s: number | null;
+  /** 99th percentile of TTFT, in seconds. */
+  ttft_p99_s: number | null;
 };
 
 /** How long one phase of a start takes. */
@@ -660,15 +718,15 @@ export type Simulated = {
   ttft_p99_s: number | null;
 };
 
-/** A scenario that is run, will be, or was. */
+/** A scenario, or a pool's past, that is run, will be, or was. */
 export type Simulation = {
   /** Why it failed. */
   error: string | null;
   /** Where to ask for it. */
   id: number;
-  /** Share of its requests that have arrived. */
+  /** Share of the work that is done. */
   progress: number;
-  /** What `preheat scenario --json` prints of it; absent until it is done. */
+  /** Of a scenario what `preheat scenario --json` prints of it, of a pool's past a `WhatIfAnswer`; absent until it is done. */
   result: unknown;
   /** How far it is. */
   state: SimulationState;
@@ -787,10 +845,138 @@ export type Term = {
   word: string;
 };
 
+/** How far a history can be believed. Field names are stable. */
+export type Trust = {
+  /** Share of steps at whose end a request or more waited for each ready replica: what would have come to a larger fleet is not known, only what came to this one. */
+  clipped_share: number;
+  /** Starts that were seen whole. */
+  cold_starts_seen: number;
+  /** Share of them of which arrivals are not known; they are taken as the steps around them. */
+  gap_share: number;
+  /** In words. */
+  notes: string[];
+  /** Counters that were set back, by restarts. */
+  resets: number;
+  /** Seconds of a step: what happened within one is not known. */
+  step_s: number;
+  /** Steps. */
+  steps: number;
+};
+
 /** A broken invariant, as stored. */
 export type ViolationRecord = {
   /** As in `INVARIANTS.md`. */
   id: string;
   /** What was seen. */
   seen: string;
+};
+
+/** What there was, and what would have been. */
+export type WhatIfAnswer = {
+  /** In the order in which they were asked for. */
+  alternatives: WhatIfRun[];
+  /** preheat as configured. */
+  configured: WhatIfRun;
+  /** When the past begins, in seconds since the world's origin. */
+  from_s: number;
+  /** What was measured at the time; absent where nobody told of replicas. */
+  happened: Happened | null;
+  /** Slots of a replica in every run. */
+  max_num_seqs: number;
+  /** What was measured, minute by minute. */
+  minutes: WhatIfMinutes;
+  /** Which pool. */
+  pool: string;
+  /** The engine profile of every run. */
+  profile: string;
+  /** The fleet as it was, in the model: beside `happened`, how good the model is. */
+  replayed: Outcome | null;
+  /** Requests in it. */
+  requests: number;
+  /** How far it can be believed. */
+  trust: Trust;
+  /** When it ends. */
+  until_s: number;
+};
+
+/** What can be asked, and how the pool is configured. */
+export type WhatIfChoices = {
+  /** Most alternatives. */
+  alternatives_max: number;
+  /** What it was last decided by. */
+  configured: WhatIfSettings;
+  /** Longest past. */
+  last_s_max: number;
+  /** Slots of a replica; absent where no engine tells, and then the profile's. */
+  max_num_seqs: number | null;
+  /** Names of the policies; `static` wants a number after a colon, as in `static:4`. */
+  policies: string[];
+  /** Which pool. */
+  pool: string;
+  /** The one that is taken unless another is asked for. */
+  profile: string;
+  /** Names of the engine profiles. */
+  profiles: string[];
+  /** Most replicas. */
+  replicas_max: number;
+};
+
+/** Columns of minutes. */
+export type WhatIfMinutes = {
+  /** Requests that came. */
+  arrivals: (number | null)[];
+  /** When each begins, in seconds since the world's origin. */
+  at_s: number[];
+  /** Share of its first tokens that were within the pool's own SLO on TTFT. */
+  attainment: (number | null)[];
+  /** Replicas that existed at its end, sleeping ones left out. */
+  replicas: (number | null)[];
+};
+
+/** What is asked of a pool's past. */
+export type WhatIfRequest = {
+  /** From 1 to 4. */
+  alternatives: Alternative[];
+  /** How long before `until_s` the past begins: 21600 unless given, at most 86400. */
+  last_s: number;
+  /** Slots of a replica; as the engines tell unless given. */
+  max_num_seqs: number | null;
+  /** Engine profile; the one whose KV cache is as large as the engines tell unless given. */
+  profile: string | null;
+  /** When it ends, in seconds since the world's origin; with the journal unless given. */
+  until_s: number | null;
+};
+
+/** One run on the past. */
+export type WhatIfRun = {
+  /** Share of each minute's requests that were answered within the SLO. */
+  attainment: (number | null)[];
+  /** No plan is cheaper at this SLO in this pool, in the slot model; absent where the past is more than can be planned. */
+  optimum_gpu_hours: number | null;
+  /** What it came to. */
+  outcome: Outcome;
+  /** Replicas that exist at the end of each minute, sleeping ones left out. */
+  replicas: (number | null)[];
+  /** How the pool was scaled in it. */
+  settings: WhatIfSettings;
+};
+
+/** How a pool is scaled in one of the runs. */
+export type WhatIfSettings = {
+  /** Time from order to ready. Before a run, what the configuration says of it. */
+  cold_start_s: number;
+  /** Knobs that are set; the others are as its project ships them. */
+  knobs: Record<string, number>;
+  /** Who scales. */
+  policy: string;
+  /** Most replicas. */
+  replicas_max: number;
+  /** Fewest replicas. */
+  replicas_min: number;
+  /** Share of requests that should be within it. */
+  slo_quantile: number;
+  /** SLO on TTFT. */
+  slo_ttft_s: number;
+  /** Price of a sleeping replica; absent where none sleeps. */
+  standby_price: number | null;
 };

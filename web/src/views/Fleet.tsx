@@ -21,7 +21,7 @@ export function FleetView({ filter, attempt, go, onToken }: Props) {
   const search = useRef<HTMLInputElement>(null);
   const rows = fleet ? ranked(fleet.pools, fleet.live && connection?.state === "open" ? now : null) : [];
   const shown = matching(rows, filter);
-  const open = (pool: string): void => go({ view: "pool", pool, range: RANGE_DEFAULT, decision: null });
+  const open = (pool: string): void => go({ view: "pool", pool, range: RANGE_DEFAULT, decision: null, whatIf: null });
 
   useEffect(() => {
     const press = (event: KeyboardEvent): void => {

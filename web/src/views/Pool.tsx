@@ -5,6 +5,7 @@ import { attention, sloRatio, ttftOfSlo, waiting } from "../attention";
 import { Chart } from "../chart/Chart";
 import { charts, domain, replicaHours } from "../chart/spec";
 import { duration, moment, number, percent, reason } from "../format";
+import { isTyping } from "../keys";
 import { type Range, RANGES, type Route } from "../route";
 import { useHistory, useNow, usePool } from "../state/hooks";
 import { ColdStart } from "./ColdStart";
@@ -12,6 +13,7 @@ import { ControlsPanel } from "./Controls";
 import { Decisions } from "./Decisions";
 import { ConnectionState, Figure, LevelSign, Problem, ReplicaBoxes } from "./parts";
 import { Replicas } from "./Replicas";
+import { WhatIfPanel } from "./WhatIf";
 
 type PoolRoute = Extract<Route, { view: "pool" }>;
 
@@ -50,6 +52,7 @@ export function PoolView({ route, attempt, go, onToken }: Props) {
         {pool && <Figures pool={pool} />}
         <Ranges range={route.range} from={from} until={until} show={show} />
         {pool && <Charts pool={pool} range={route.range} from={from} until={until} now={now} show={show} />}
+        {pool && pool.recorded && <WhatIfPanel pool={route.pool} asked={route.whatIf} onAsk={(whatIf) => go({ ...route, whatIf }, true)} onZoom={(a, b) => show({ kind: "fixed", from: Math.floor(a), until: Math.ceil(b) })} />}
         {pool && <ColdStart pool={pool} />}
         {pool && <Replicas pool={pool} />}
         <Decisions pool={route.pool} decided={decided} epoch={epoch} now={now} open={route.decision} onOpen={(decision) => go({ ...route, decision }, true)} />
@@ -71,7 +74,7 @@ export function bounds(range: Range, pool: Pool | null, now: number | null): [nu
 function useRangeKeys(range: Range, from: number | null, until: number | null, show: (range: Range) => void): void {
   useEffect(() => {
     const press = (event: KeyboardEvent): void => {
-      if (event.target instanceof HTMLInputElement || event.metaKey || event.ctrlKey || event.altKey) return;
+      if (isTyping(event.target) || event.metaKey || event.ctrlKey || event.altKey) return;
       const preset = RANGES[Number(event.key) - 1];
       if (preset) show({ kind: "last", seconds: preset.seconds });
       else if (event.key === "l" && range.kind === "fixed") show({ kind: "last", seconds: Math.round(range.until - range.from) });

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use preheat_traffic::{LengthDistribution, RateSeries, Shaping, Trace, TrafficError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Happened;
@@ -57,7 +58,7 @@ pub struct Step {
 }
 
 /// How far a history can be believed. Field names are stable.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Trust {
     /// Seconds of a step: what happened within one is not known.
     pub step_s: f64,
@@ -313,7 +314,7 @@ impl History {
             ));
         }
         if self.cold_starts.is_empty() {
-            notes.push("cold starts: none was seen whole; --cold-start is believed".to_owned());
+            notes.push("cold starts: none was seen whole; the one given is believed".to_owned());
         }
         Trust {
             step_s: self.step.as_secs_f64(),
@@ -324,6 +325,13 @@ impl History {
             cold_starts_seen: self.cold_starts.len() as u64,
             notes,
         }
+    }
+
+    /// The median of the starts that were seen whole.
+    pub fn cold_start_median(&self) -> Option<Duration> {
+        let mut sorted = self.cold_starts.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied()
     }
 
     /// What was measured, with `cold_start` paid for each start where only ready replicas are known.

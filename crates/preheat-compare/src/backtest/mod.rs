@@ -7,13 +7,16 @@
 //! **Invariant:** what was not recorded is told as such in [`Trust`]; nothing is made up in silence.
 
 mod history;
+mod past;
 mod recommend;
 mod recorded;
 
 pub use history::{Cumulative, Gauge, History, HistoryError, Step, Trust};
+pub use past::{Past, Retold};
 pub use recommend::{Recommendation, recommend};
-pub use recorded::Recorded;
+pub(crate) use recorded::Recorded;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::Outcome;
@@ -38,7 +41,7 @@ pub struct Backtest {
 }
 
 /// What was measured.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Happened {
     /// Share of first tokens within the SLO on TTFT; absent where the history does not tell.
     pub attainment: Option<f64>,

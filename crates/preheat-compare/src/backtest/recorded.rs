@@ -9,14 +9,14 @@ use preheat_sim::view::{FleetView, MetricsPipeline};
 
 /// Replicas that existed in each step.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Recorded {
+pub(crate) struct Recorded {
     step: Duration,
     existing: Vec<f64>,
 }
 
 impl Recorded {
     /// As it was, starting replicas included.
-    pub const fn new(step: Duration, existing: Vec<f64>) -> Self {
+    pub(crate) const fn new(step: Duration, existing: Vec<f64>) -> Self {
         Self { step, existing }
     }
 }

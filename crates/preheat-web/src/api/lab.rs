@@ -30,8 +30,13 @@ pub(crate) async fn sizing(
     body: Result<Json<SizingRequest>, JsonRejection>,
 ) -> Result<Response, Refusal> {
     let Json(request) = body?;
-    let answer = api.blocking(move |_| Ok(answered(&request.spec()?, &mut |_| ())?)).await?;
-    Ok(fresh(answer))
+    let Some(turn) = api.simulations.turn().await else { return Err(Full.into()) };
+    let answer = api.blocking(move |_| {
+        let answer = answered(&request.spec()?, &mut |_| ());
+        drop(turn);
+        Ok(answer?)
+    });
+    Ok(fresh(answer.await?))
 }
 
 pub(crate) async fn simulate(
@@ -51,7 +56,12 @@ pub(crate) async fn simulate(
         Ok((scenario, policy))
     });
     let (scenario, policy) = read.await?;
-    let simulation = api.simulations.submit(scenario, policy, series)?;
+    let simulation = api.simulations.submit(move |steering| {
+        let requests = scenario.trace.requests.len().max(1) as f64;
+        let ran = scenario.ran(&policy, series, |before| steering.go_on(before as f64 / requests));
+        let ran = ran.map_err(|error| error.to_string())?;
+        serde_json::to_value(&ran).map_err(|error| error.to_string())
+    })?;
     Ok((StatusCode::ACCEPTED, fresh(simulation)).into_response())
 }
 

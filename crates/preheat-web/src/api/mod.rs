@@ -7,6 +7,7 @@ mod decisions;
 mod events;
 mod lab;
 mod pools;
+mod what_if;
 
 mod refusal;
 
@@ -27,6 +28,7 @@ pub(crate) use self::events::{fleet_events, pool_events};
 pub(crate) use self::lab::{cancel, lesson, simulate, simulation, sizing};
 pub(crate) use self::pools::{fleet, history, pool};
 pub(crate) use self::refusal::Refusal;
+pub(crate) use self::what_if::{what_if, what_if_choices};
 use crate::access::Token;
 use crate::history::Minutes;
 use crate::simulations::Simulations;

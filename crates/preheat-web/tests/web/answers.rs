@@ -161,7 +161,7 @@ async fn everything_that_is_described_is_there() {
     let server = world.serve(None).await;
     let document = server.json("/api/v1/openapi.json", 200).await;
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 12);
+    assert_eq!(paths.len(), 13);
     // Streams, what is asked with a body, and what must have been asked for have tests of their own.
     let is_plain = |path: &str| !path.ends_with("/events") && !path.ends_with("/{id}");
     let asked = paths.iter().filter(|(path, item)| is_plain(path) && item["get"].is_object());

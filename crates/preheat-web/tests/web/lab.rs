@@ -33,7 +33,7 @@ fn request(scenario: &str, policy: &str) -> Value {
 }
 
 /// Status and body of a `POST`.
-async fn post(server: &Server, path: &str, body: &Value) -> (u16, Value) {
+pub(crate) async fn post(server: &Server, path: &str, body: &Value) -> (u16, Value) {
     let body = body.to_string();
     let headers = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
     let answer = server.ask_with_body(&format!("POST {path}"), &headers, &body).await;
@@ -42,7 +42,7 @@ async fn post(server: &Server, path: &str, body: &Value) -> (u16, Value) {
     (status, serde_json::from_str(body).unwrap_or(Value::Null))
 }
 
-async fn ended(server: &Server, id: &Value) -> Value {
+pub(crate) async fn ended(server: &Server, id: &Value) -> Value {
     loop {
         let simulation = server.json(&format!("/api/v1/simulations/{id}"), 200).await;
         if !["queued", "running"].contains(&simulation["state"].as_str().unwrap()) {

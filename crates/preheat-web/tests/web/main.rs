@@ -7,4 +7,5 @@ mod answers;
 mod controls;
 mod events;
 mod lab;
+mod what_if;
 mod world;

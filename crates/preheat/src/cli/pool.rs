@@ -15,9 +15,10 @@ pub(crate) struct PoolArgs {
     /// Most requests in the batch [default: the profile's]
     #[arg(long)]
     pub(crate) max_num_seqs: Option<u32>,
-    /// Time from ordering a replica to ready
-    #[arg(long, default_value = "180s", value_parser = duration)]
-    pub(crate) cold_start: Duration,
+    /// Time from ordering a replica to ready [default: 180s; of a journal, the median of the starts
+    /// in it]
+    #[arg(long, value_parser = duration)]
+    pub(crate) cold_start: Option<Duration>,
     /// Fewest replicas
     #[arg(long, default_value_t = 1)]
     pub(crate) min_replicas: u32,

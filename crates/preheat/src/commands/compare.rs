@@ -94,7 +94,7 @@ fn workload(args: &CompareArgs, asked: &str, line: &mut Line) -> anyhow::Result<
     let mut workload = pool::workload(&args.pool, part.title(), trace)?;
     // Whatever the first lead time lacks, nobody could have mended.
     if args.pool.initial_replicas.is_none() {
-        let first = args.pool.cold_start + Duration::from_secs(60);
+        let first = pool::cold_start(&args.pool) + Duration::from_secs(60);
         workload.config.replicas_initial = ReplicasInitial::ForFirst(first);
     }
     Ok(workload)

@@ -34,7 +34,7 @@ use crate::cli::{Cli, Command};
 use crate::failure::{Answer, hinted, hinted_if};
 
 /// The engine that demo and emulator run unless told otherwise: the class this tool is made for.
-pub(crate) const PROFILE_DEFAULT: &str = "qwen-27b-fp8-h100";
+pub(crate) use preheat_compare::PROFILE_DEFAULT;
 
 /// Runs one command.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Answer> {

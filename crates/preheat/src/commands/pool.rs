@@ -1,58 +1,68 @@
 //! From arguments to a workload: traffic on a pool of the simulated world.
 
-use preheat_compare::Workload;
+use std::time::Duration;
+
+use preheat_compare::{PoolError, PoolSetup, Workload};
 use preheat_core::{ColdStartPrior, Concurrency, PolicySpec, Probability, ReplicaCount, Standby};
-use preheat_emulator::find_profile;
-use preheat_engine::{EngineConfig, SleepProfile};
-use preheat_sim::cold_start::ColdStartConfig;
-use preheat_sim::run::{ReplicasInitial, SimulationConfig};
-use preheat_sim::view::PoolBounds;
 use preheat_traffic::Trace;
 
 use crate::cli::PoolArgs;
 use crate::failure::hinted;
 
+/// Time from order to ready where nobody says and nothing was seen.
+const COLD_START_DEFAULT: Duration = Duration::from_secs(180);
+
 /// Puts a trace on the pool that the arguments describe.
 pub(crate) fn workload(args: &PoolArgs, name: String, trace: Trace) -> anyhow::Result<Workload> {
-    let config = config(args)?;
-    // Whatever preheat would refuse is refused now, and not after an hour of other runs.
-    let spec = spec(args)?.validate()?.into();
-    Ok(Workload { name, profile: args.profile.clone(), trace, config, spec })
+    setup(args, cold_start(args))?.workload(name, trace).map_err(refused)
 }
 
-fn config(args: &PoolArgs) -> anyhow::Result<SimulationConfig> {
-    let profile = find_profile(&args.profile)?;
-    let mut engine = EngineConfig::for_profile(profile);
-    if let Some(seqs) = args.max_num_seqs {
-        engine.max_num_seqs = Concurrency::new(seqs)
-            .ok_or_else(|| hinted("--max-num-seqs is 0", "give at least 1"))?;
-    }
-    let bounds = PoolBounds {
-        replicas_min: args.min_replicas,
-        replicas_max: args.max_replicas,
-        ttft_slo: args.slo_ttft,
-        attainment_slo: args.slo_quantile,
-        tpot_slo: args.slo_tpot,
+/// Time from order to ready, as given or as usual.
+pub(crate) fn cold_start(args: &PoolArgs) -> Duration {
+    args.cold_start.unwrap_or(COLD_START_DEFAULT)
+}
+
+/// The pool that the arguments describe, with this cold start: the defaults of one that is told its
+/// bounds, its SLO, and how long a start takes.
+pub(crate) fn setup(args: &PoolArgs, cold_start: Duration) -> anyhow::Result<PoolSetup> {
+    let max_num_seqs = match args.max_num_seqs {
+        None => None,
+        Some(slots) => Some(
+            Concurrency::new(slots)
+                .ok_or_else(|| hinted("--max-num-seqs is 0", "give at least 1"))?,
+        ),
     };
-    let startup = ColdStartConfig::Fixed(args.cold_start);
-    let mut config = SimulationConfig::new(engine, bounds, startup);
-    config.gpus_per_replica = profile.gpus;
-    config.seed = args.seed;
-    if let Some(standby) = standby(args)? {
-        config.standby_price = standby.price.get();
-        config.engine.sleep = SleepProfile::fixed(config.engine.sleep.offload, standby.wake_prior);
+    let mut spec = PolicySpec {
+        replicas_min: ReplicaCount(args.min_replicas),
+        replicas_max: ReplicaCount(args.max_replicas),
+        slo_tpot: args.slo_tpot,
+        cold_start_prior: ColdStartPrior { p50: cold_start, p90: cold_start },
+        standby: standby(args)?,
+        ..PolicySpec::default()
+    };
+    spec.slo.threshold = args.slo_ttft;
+    spec.slo.quantile = Probability::new(args.slo_quantile)
+        .ok_or_else(|| hinted("--slo-quantile is no ratio", "give 0.99 for P99"))?;
+    Ok(PoolSetup {
+        profile: args.profile.clone(),
+        max_num_seqs,
+        spec,
+        cold_start,
+        replicas_initial: args.initial_replicas,
+        scheduled: args.schedule.clone(),
+        seed: args.seed,
+    })
+}
+
+/// Says what to do about a pool that can't be.
+pub(crate) fn refused(error: PoolError) -> anyhow::Error {
+    match error {
+        PoolError::Scheduled { announced, max } => hinted(
+            format!("--schedule asks for {announced}, above --max-replicas"),
+            format!("ask for at most {max}, or raise --max-replicas"),
+        ),
+        PoolError::Profile { .. } | PoolError::Policy(_) => error.into(),
     }
-    if let Some(entry) = args.schedule.iter().find(|entry| entry.replicas.0 > args.max_replicas) {
-        return Err(hinted(
-            format!("--schedule asks for {}, above --max-replicas", entry.replicas),
-            format!("ask for at most {}, or raise --max-replicas", args.max_replicas),
-        ));
-    }
-    config.scheduled.clone_from(&args.schedule);
-    if let Some(count) = args.initial_replicas {
-        config.replicas_initial = ReplicasInitial::Count(count);
-    }
-    Ok(config)
 }
 
 /// The rung that replicas sleep on, if they do.
@@ -62,20 +72,4 @@ fn standby(args: &PoolArgs) -> anyhow::Result<Option<Standby>> {
         hinted("--standby-price is no ratio", "give 0.25 for a quarter of an awake one's price")
     })?;
     Ok(Some(Standby { price, wake_prior: args.standby_wake, replicas: None }))
-}
-
-/// The defaults of a pool that is told its bounds, its SLO, and how long a start takes.
-fn spec(args: &PoolArgs) -> anyhow::Result<PolicySpec> {
-    let mut spec = PolicySpec {
-        replicas_min: ReplicaCount(args.min_replicas),
-        replicas_max: ReplicaCount(args.max_replicas),
-        slo_tpot: args.slo_tpot,
-        cold_start_prior: ColdStartPrior { p50: args.cold_start, p90: args.cold_start },
-        standby: standby(args)?,
-        ..PolicySpec::default()
-    };
-    spec.slo.threshold = args.slo_ttft;
-    spec.slo.quantile = Probability::new(args.slo_quantile)
-        .ok_or_else(|| hinted("--slo-quantile is no ratio", "give 0.99 for P99"))?;
-    Ok(spec)
 }

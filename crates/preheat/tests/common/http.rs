@@ -33,6 +33,11 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Result<Answer, Failu
     whole(send(address, Method::GET, path, String::new()).await?).await
 }
 
+/// Posts JSON.
+pub(crate) async fn post(address: SocketAddr, path: &str, body: &str) -> Result<Answer, Failure> {
+    whole(send(address, Method::POST, path, body.to_owned()).await?).await
+}
+
 /// Puts JSON, with a token.
 pub(crate) async fn put(
     address: SocketAddr,

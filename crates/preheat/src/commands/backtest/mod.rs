@@ -10,20 +10,19 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use preheat_compare::backtest::{Backtest, History, Recorded, Trust, recommend};
+use preheat_compare::backtest::{Backtest, History, Trust, recommend};
 use preheat_compare::html::{HtmlAbout, render};
 use preheat_compare::{ComparisonSpec, Optimum, Outcome, Setting, Workload, compare};
-use preheat_core::{Probability, ReplicaCount, Standby};
+use preheat_core::{Probability, ReplicaCount, ScheduledDemand, Standby};
 use preheat_engine::SleepProfile;
 use preheat_sim::preheat_policy::PREHEAT;
 use preheat_sim::report::RunReport;
-use preheat_sim::run::ReplicasInitial;
 use preheat_traffic::Trace;
 
 use super::pool;
 use super::simulate::Policy;
 use super::traces::{self, TraceRequest};
-use crate::cli::BacktestArgs;
+use crate::cli::{BacktestArgs, PoolArgs};
 use crate::failure::{Answer, hinted};
 use crate::terminal::Line;
 
@@ -34,15 +33,9 @@ pub(crate) fn run(args: &BacktestArgs) -> anyhow::Result<Answer> {
     let mut line = Line::stderr();
     let settings = args.policies.iter().map(|name| setting(name));
     let settings = settings.collect::<anyhow::Result<Vec<Setting>>>()?;
-    let (name, history, trace, trust) = past(args, &mut line)?;
-    let mut workload = pool::workload(&args.replica, name, trace)?;
-    if args.replica.initial_replicas.is_none() {
-        let first = args.replica.cold_start + Duration::from_secs(60);
-        workload.config.replicas_initial = ReplicasInitial::ForFirst(first);
-    }
-    if let Some(median) = history.as_ref().and_then(|history| median(&history.cold_starts)) {
-        workload = workload.with_cold_start(median);
-    }
+    let traffic = traffic(args, &mut line)?;
+    let workload = traffic.workload(&args.replica)?;
+    let Traffic { history, trust, .. } = traffic;
     let found = backtest(&workload, &settings, history.as_ref(), trust, &mut line)?;
     if let Some(path) = &args.html {
         let page = page(&workload, &settings)?;
@@ -68,49 +61,74 @@ fn setting(asked: &str) -> anyhow::Result<Setting> {
     }
 }
 
-type Past = (String, Option<History>, Trace, Trust);
+/// What is replayed.
+struct Traffic {
+    name: String,
+    /// What was recorded of it; a trace has no fleet.
+    history: Option<History>,
+    /// What was announced in it.
+    scheduled: Vec<ScheduledDemand>,
+    trace: Trace,
+    trust: Trust,
+}
 
-fn past(args: &BacktestArgs, line: &mut Line) -> anyhow::Result<Past> {
-    let history = if let Some(journal) = &args.journal {
-        from_journal::read(journal, args)?
+impl Traffic {
+    /// The traffic on the pool that the arguments describe. A cold start that is given stands; else
+    /// it is the median of those seen.
+    fn workload(&self, args: &PoolArgs) -> anyhow::Result<Workload> {
+        let seen = self.history.as_ref().and_then(History::cold_start_median);
+        let cold_start = args.cold_start.or(seen).unwrap_or_else(|| pool::cold_start(args));
+        let mut setup = pool::setup(args, cold_start)?;
+        if setup.scheduled.is_empty() {
+            setup = setup.with_announced(&self.scheduled);
+        }
+        let (name, trace) = (self.name.clone(), self.trace.clone());
+        let mut workload = setup.workload_of_past(name, trace).map_err(pool::refused)?;
+        // A trace has no fleet that was there before it.
+        workload.config.initial_start_charged = self.history.is_none();
+        Ok(workload)
+    }
+}
+
+fn traffic(args: &BacktestArgs, line: &mut Line) -> anyhow::Result<Traffic> {
+    let (history, scheduled) = if let Some(journal) = &args.journal {
+        let retold = from_journal::read(journal, args)?;
+        (retold.history, retold.scheduled)
     } else if let Some(config) = args.source.config() {
-        super::runtime()?.block_on(from_prometheus::read(config, args, line))?
+        let read = from_prometheus::read(config, args, line);
+        (super::runtime()?.block_on(read)?, Vec::new())
     } else {
-        let name = args.trace.clone().unwrap_or_default();
-        let seed = args.replica.seed;
-        let request = TraceRequest {
-            name: &name,
-            format: None,
-            from: None,
-            until: None,
-            rate_scale: 1.0,
-            seed,
-        };
-        let trace = traces::prepare(&request, |note| line.print(&format!("note: {note}")))?;
-        let notes = vec!["a trace: each request with its own time and lengths".to_owned()];
-        let (steps, step_s) = (0, 0.0);
-        let trust = Trust {
-            step_s,
-            steps,
-            gap_share: 0.0,
-            resets: 0,
-            clipped_share: 0.0,
-            cold_starts_seen: 0,
-            notes,
-        };
-        return Ok((name, None, trace, trust));
+        return from_trace(args, line);
     };
     let (trace, trust) = history.trace(args.replica.seed).map_err(|error| {
         hinted(error, "choose another --pool, --selector or --from, or a longer --step")
     })?;
     let name = args.pool.clone().unwrap_or_else(|| "history".to_owned());
-    Ok((name, Some(history), trace, trust))
+    Ok(Traffic { name, history: Some(history), scheduled, trace, trust })
 }
 
-fn median(cold_starts: &[Duration]) -> Option<Duration> {
-    let mut sorted = cold_starts.to_vec();
-    sorted.sort_unstable();
-    sorted.get(sorted.len() / 2).copied()
+fn from_trace(args: &BacktestArgs, line: &mut Line) -> anyhow::Result<Traffic> {
+    let name = args.trace.clone().unwrap_or_default();
+    let request = TraceRequest {
+        name: &name,
+        format: None,
+        from: None,
+        until: None,
+        rate_scale: 1.0,
+        seed: args.replica.seed,
+    };
+    let trace = traces::prepare(&request, |note| line.print(&format!("note: {note}")))?;
+    let notes = vec!["a trace: each request with its own time and lengths".to_owned()];
+    let trust = Trust {
+        step_s: 0.0,
+        steps: 0,
+        gap_share: 0.0,
+        resets: 0,
+        clipped_share: 0.0,
+        cold_starts_seen: 0,
+        notes,
+    };
+    Ok(Traffic { name, history: None, scheduled: Vec::new(), trace, trust })
 }
 
 fn backtest(
@@ -142,18 +160,9 @@ fn backtest(
     };
     let happened =
         history.and_then(|history| history.happened(config.gpus_per_replica, cold_start));
-    let existing = history.and_then(|history| Some((history.step, history.existing(cold_start)?)));
-    let replayed = match existing {
-        Some((step, existing)) => {
-            line.draw("the fleet as it was");
-            let mut as_it_was = workload.clone();
-            // What was there was there, whatever is allowed from now on.
-            as_it_was.config.bounds.replicas_min = 0;
-            let most = existing.iter().copied().fold(1.0, f64::max).ceil() as u32;
-            let bounds = &mut as_it_was.config.bounds;
-            bounds.replicas_max = bounds.replicas_max.max(most);
-            Some(outcome(as_it_was.run_recorded(Recorded::new(step, existing))?))
-        }
+    line.draw("the fleet as it was");
+    let replayed = match history {
+        Some(history) => workload.run_as_it_was(history, false, &mut |_| true)?.map(outcome),
         None => None,
     };
     let optimum =
