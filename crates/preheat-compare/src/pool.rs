@@ -42,7 +42,7 @@ pub struct PoolSetup {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum PoolError {
     /// No engine is called that.
-    #[error("no engine profile is called `{name}`; there are {}", profiles().join(", "))]
+    #[error("unknown engine profile {name:?}: it must be one of {}", profiles().join(", "))]
     Profile {
         /// As asked.
         name: String,

@@ -95,7 +95,7 @@ function Form({ choices, question, onQuestion, busy, onRun }: FormProps) {
         onRun();
       }}
     >
-      <p class="fields">
+      <p class="choices">
         <label>
           The last <select value={String(question.lastS)} onChange={({ currentTarget }) => onQuestion({ ...question, lastS: Number(currentTarget.value) })}>
             {lasts.map((seconds) => <option key={seconds} value={String(seconds)}>{duration(seconds)}</option>)}
@@ -115,7 +115,7 @@ function Form({ choices, question, onQuestion, busy, onRun }: FormProps) {
           {tries.length > 1 && <button type="button" onClick={() => onQuestion({ ...question, tries: tries.filter((_, other) => other !== index) })}>Leave out</button>}
         </fieldset>
       ))}
-      <p class="fields">
+      <p class="choices">
         <button type="submit" disabled={busy}>Replay</button>
         <button type="button" disabled={tries.length >= choices.alternatives_max} onClick={() => onQuestion({ ...question, tries: [...tries, {}] })}>Another alternative</button>
       </p>
@@ -135,7 +135,7 @@ function Fields({ choices, tried, onTry }: { choices: WhatIfChoices; tried: Try;
   const policies = choices.policies.includes(value("policy")) ? choices.policies : [...choices.policies, value("policy")];
   const prices = [...new Set([...PRICES, tried.standby ?? ""])].filter((price) => price && price !== NO_STANDBY);
   return (
-    <div class="fields">
+    <div class="choices">
       <label>
         Policy <select value={value("policy")} onChange={({ currentTarget }) => set("policy", currentTarget.value)}>
           {policies.map((name) => <option key={name} value={name}>{name === "static" ? "static (always the fewest)" : name}</option>)}
@@ -171,12 +171,12 @@ function Result({ answer, onZoom }: { answer: WhatIfAnswer; onZoom: (from: numbe
       <div class="scroll" tabIndex={0} role="group" aria-label="Outcomes">
         <table>
           <thead>
-            <tr><th scope="col">Run</th><th scope="col">Within SLO</th><th scope="col">GPU-hours</th><th scope="col">Most replicas</th><th scope="col">TTFT p99</th><th scope="col">Optimum</th></tr>
+            <tr><th scope="col">Run</th><th scope="col">Within SLO</th><th scope="col">GPU-hours</th><th scope="col">Most replicas</th><th scope="col">TTFT p99</th><th scope="col">Optimum, GPU-hours</th></tr>
           </thead>
           <tbody>{table.map((row) => <ResultRow key={row.id} row={row} />)}</tbody>
         </table>
       </div>
-      <p class="quiet">The optimum knows the future: no plan of GPU-hours keeps that SLO, in that pool, with fewer.</p>
+      <p class="quiet">The optimum knows the future. It is planned in a coarser model with a tenth of headroom, which a small fleet can undercut.</p>
       <div class="charts">
         {specs.map((spec) => <Chart key={spec.title} spec={spec} at={answer.minutes.at_s} domain={[answer.from_s, answer.until_s]} now={null} height={HEIGHT} onZoom={onZoom} />)}
       </div>

@@ -147,7 +147,10 @@ fn what_can_not_be_is_refused_before_anything_runs() {
         (WhatIfRequest { last_s: 1e9, ..one(nothing()) }, "last_s is 1000000000"),
         (WhatIfRequest { last_s: -1.0, ..one(nothing()) }, "last_s is -1"),
         (WhatIfRequest { last_s: f64::NAN, ..one(nothing()) }, "last_s is NaN"),
-        (WhatIfRequest { profile: Some("abacus".into()), ..one(nothing()) }, "called `abacus`"),
+        (
+            WhatIfRequest { profile: Some("abacus".into()), ..one(nothing()) },
+            "unknown engine profile \"abacus\"",
+        ),
         (WhatIfRequest { max_num_seqs: Some(0), ..one(nothing()) }, "max_num_seqs is 0"),
         (one(peer("crystal-ball")), "alternative 1: no policy is called `crystal-ball`"),
         (one(peer("told-shape")), "alternative 1: told-shape is told part of the future"),
