@@ -166,7 +166,7 @@ fn lab(schemas: &mut SchemaGenerator, requests: &mut SchemaGenerator, refusal: &
             "post": with_body(
                 operation(
                     "Replays a pool's past as configured and under alternatives: at most 24 hours, \
-                     300,000 requests, 4 alternatives and a minute of wall time. It is one of the \
+                     300,000 requests, 4 alternatives and two minutes of wall time. It is one of the \
                      simulations, and its result a WhatIfAnswer",
                     vec![pool.clone()],
                     "202",

@@ -24,8 +24,8 @@ pub(crate) const LIMITS: Limits = Limits {
     rate_scale_max: 20.0,
     trace_files: false,
 };
-/// Wall time of one job, looked at whenever a request arrives in it.
-const WALL_TIME_MAX: Duration = Duration::from_secs(60);
+/// Wall time of one run, looked at whenever a request arrives in it.
+pub(crate) const RUN_TIME_MAX: Duration = Duration::from_secs(60);
 /// Those that wait: eight of them are a lab step of eight runs.
 const QUEUED_MAX: usize = 16;
 /// Those that have ended and can be asked for: a report with a day of minutes is 200 kB.
@@ -77,10 +77,11 @@ impl Simulations {
         Self { jobs: Mutex::default(), workers: Arc::new(Semaphore::new(workers)) }
     }
 
-    /// Takes one on; `work` is run as soon as there is a worker. It is to ask often whether to go
-    /// on, and to end soon when not.
+    /// Takes one on; `work` is run as soon as there is a worker, for so much wall time. It is to ask
+    /// often whether to go on, and to end soon when not.
     pub(crate) fn submit(
         &self,
+        time_max: Duration,
         work: impl FnOnce(&Steering<'_>) -> Result<serde_json::Value, String> + Send + 'static,
     ) -> Result<Simulation, Full> {
         let job = Arc::new(Job {
@@ -96,7 +97,7 @@ impl Simulations {
                 return;
             }
             let blocking = Arc::clone(&running);
-            let ran = tokio::task::spawn_blocking(move || blocking.run(work));
+            let ran = tokio::task::spawn_blocking(move || blocking.run(time_max, work));
             let ending =
                 ran.await.unwrap_or_else(|_panic| Err(RunEnd::Failed("it broke off".into())));
             running.end(ending);
@@ -108,7 +109,7 @@ impl Simulations {
     /// A worker's turn, for what is answered at once; `None` when others take too long.
     pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         let turn = Arc::clone(&self.workers).acquire_owned();
-        tokio::time::timeout(WALL_TIME_MAX, turn).await.ok()?.ok()
+        tokio::time::timeout(RUN_TIME_MAX, turn).await.ok()?.ok()
     }
 
     pub(crate) fn get(&self, id: u64) -> Option<Simulation> {
@@ -192,15 +193,16 @@ impl Job {
     /// Blocks.
     fn run(
         &self,
+        time_max: Duration,
         work: impl FnOnce(&Steering<'_>) -> Result<serde_json::Value, String>,
     ) -> Result<serde_json::Value, RunEnd> {
-        let steering = Steering { job: self, until: Instant::now() + WALL_TIME_MAX };
+        let steering = Steering { job: self, until: Instant::now() + time_max };
         work(&steering).map_err(|error| {
             if self.is_cancelled.load(Ordering::Relaxed) {
                 return RunEnd::Cancelled;
             }
             RunEnd::Failed(if steering.is_late() {
-                format!("it took longer than {WALL_TIME_MAX:?}; run it with the command line")
+                format!("it took longer than {time_max:?}; run it with the command line")
             } else {
                 error
             })

@@ -35,6 +35,7 @@ pub struct Retold {
 pub struct Past {
     step: Duration,
     begin: Option<Instant>,
+    last: Option<Instant>,
     steps: Vec<Step>,
     follower: StartFollower,
     cold_starts: Vec<Duration>,
@@ -53,6 +54,7 @@ impl Past {
         Self {
             step,
             begin: None,
+            last: None,
             steps: Vec::new(),
             follower: StartFollower::default(),
             cold_starts: Vec::new(),
@@ -81,54 +83,80 @@ impl Past {
                 self.scheduled.insert((announced.from, announced.until, announced.replicas));
             }
         }
+        let before = self.last.replace(observation.now);
+        let counts = self.counts(observation);
         // The first tick tells of what was before the history.
-        let Some(begin) = self.begin else {
+        let (Some(begin), Some(before)) = (self.begin, before) else {
             self.begin = Some(observation.now);
-            self.count(observation);
-            self.inside_before = inside(observation);
             return;
         };
+        // A tick tells of the time before it: since the gateway was asked last, which is longer than
+        // since the last tick where one was missed.
+        let told = observation.gateway.as_ref().map(|gateway| gateway.over);
+        let over = told.unwrap_or_else(|| observation.now.since(before));
+        if let Some(step) = self.spread(observation.now.since(begin), over, &counts) {
+            gauge(step, observation);
+        }
+    }
+
+    /// Adds what was counted in the time up to `until` to the steps that it lies in, by their share of
+    /// it; the last of them.
+    fn spread(&mut self, until: Duration, over: Duration, counts: &Step) -> Option<&mut Step> {
+        let step = self.step.as_nanos().max(1);
+        let (from, until) = (until.saturating_sub(over).as_nanos(), until.as_nanos());
+        let last = usize::try_from(until.saturating_sub(1) / step).unwrap_or(usize::MAX);
+        if last > STEPS_MAX {
+            return None;
+        }
+        if self.steps.len() <= last {
+            self.steps.resize(last + 1, Step::default());
+        }
+        let first = usize::try_from(from / step).unwrap_or(last).min(last);
+        let mut end = first as u128 * step;
+        for slots in self.steps.get_mut(first..=last).into_iter().flatten() {
+            let begin = end;
+            end += step;
+            let inside = end.min(until).saturating_sub(begin.max(from)) as f64;
+            let share = if until > from { inside / (until - from) as f64 } else { 1.0 };
+            for (slot, count) in [
+                (&mut slots.arrivals, counts.arrivals),
+                (&mut slots.completions, counts.completions),
+                (&mut slots.prompt_tokens, counts.prompt_tokens),
+                (&mut slots.generation_tokens, counts.generation_tokens),
+                (&mut slots.first_tokens, counts.first_tokens),
+                (&mut slots.in_time, counts.in_time),
+            ] {
+                if let Some(count) = count {
+                    *slot = Some(slot.unwrap_or(0.0) + count * share);
+                }
+            }
+        }
+        self.steps.get_mut(last)
+    }
+
+    /// What was counted since the last tick.
+    fn counts(&mut self, observation: &Observation) -> Step {
+        let mut counts = Step::default();
         let counted = self.count(observation);
         let inside = inside(observation);
         let grew = inside.zip(self.inside_before).map_or(0.0, |(now, before)| now - before);
         self.inside_before = inside.or(self.inside_before);
-        // A tick tells of the time before it.
-        let since = observation.now.since(begin).as_nanos().saturating_sub(1);
-        let index = usize::try_from(since / self.step.as_nanos().max(1)).unwrap_or(usize::MAX);
-        if index > STEPS_MAX {
-            return;
-        }
-        if self.steps.len() <= index {
-            self.steps.resize(index + 1, Step::default());
-        }
-        let Some(step) = self.steps.get_mut(index) else { return };
-        let add = |slot: &mut Option<f64>, more: f64| *slot = Some(slot.unwrap_or(0.0) + more);
         if let Some((completions, prompt, generated)) = counted {
-            add(&mut step.completions, completions);
-            add(&mut step.prompt_tokens, prompt);
-            add(&mut step.generation_tokens, generated);
+            counts.completions = Some(completions);
+            counts.prompt_tokens = Some(prompt);
+            counts.generation_tokens = Some(generated);
         }
         if let Some(gateway) = &observation.gateway {
             self.has_gateway = true;
-            add(&mut step.arrivals, gateway.arrivals as f64);
+            counts.arrivals = Some(gateway.arrivals as f64);
             if let Some(first) = gateway.first_tokens {
-                add(&mut step.first_tokens, first.count as f64);
-                add(&mut step.in_time, first.count.saturating_sub(first.late) as f64);
+                counts.first_tokens = Some(first.count as f64);
+                counts.in_time = Some(first.count.saturating_sub(first.late) as f64);
             }
         } else if let Some((completions, ..)) = counted {
-            add(&mut step.arrivals, (completions + grew).max(0.0));
+            counts.arrivals = Some((completions + grew).max(0.0));
         }
-        let phases = |wanted: fn(ReplicaPhase) -> bool| {
-            observation.replicas.iter().filter(|replica| wanted(replica.phase)).count() as f64
-        };
-        step.ready = Some(phases(|phase| phase == ReplicaPhase::Ready));
-        step.existing = Some(phases(|phase| {
-            !matches!(phase, ReplicaPhase::Stopped | ReplicaPhase::Standby(_))
-        }));
-        let held = observation.gateway.as_ref().map_or(0, |gateway| gateway.held);
-        let queued = observation.replicas.iter().filter_map(|replica| replica.queue_depth);
-        let queued: u32 = queued.map(|sample| sample.value).sum();
-        step.waiting = Some(f64::from(held.saturating_add(queued)));
+        counts
     }
 
     /// Completions, prompt tokens and generated tokens that were not told before.
@@ -179,6 +207,20 @@ impl Past {
     }
 }
 
+/// What there was at the end of a step.
+fn gauge(step: &mut Step, observation: &Observation) {
+    let phases = |wanted: fn(ReplicaPhase) -> bool| {
+        observation.replicas.iter().filter(|replica| wanted(replica.phase)).count() as f64
+    };
+    step.ready = Some(phases(|phase| phase == ReplicaPhase::Ready));
+    step.existing =
+        Some(phases(|phase| !matches!(phase, ReplicaPhase::Stopped | ReplicaPhase::Standby(_))));
+    let held = observation.gateway.as_ref().map_or(0, |gateway| gateway.held);
+    let queued = observation.replicas.iter().filter_map(|replica| replica.queue_depth);
+    let queued: u32 = queued.map(|sample| sample.value).sum();
+    step.waiting = Some(f64::from(held.saturating_add(queued)));
+}
+
 /// Requests in engines, where every ready one tells.
 fn inside(observation: &Observation) -> Option<f64> {
     let ready = observation.replicas.iter().filter(|r| r.phase == ReplicaPhase::Ready);
@@ -187,4 +229,62 @@ fn inside(observation: &Observation) -> Option<f64> {
         Some(sum? + f64::from(running.value) + f64::from(waiting.value))
     };
     ready.fold(Some(0.0), inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use preheat_core::{GatewayObservation, TickId};
+
+    use super::*;
+
+    fn tick(at_s: u64, arrivals: u64, over_s: u64) -> Observation {
+        let now = Instant::ORIGIN.saturating_add(Duration::from_secs(at_s));
+        Observation {
+            tick: TickId(at_s),
+            now,
+            replicas: Vec::new(),
+            gateway: Some(GatewayObservation {
+                observed_at: now,
+                over: Duration::from_secs(over_s),
+                arrivals,
+                completions: 0,
+                failures: 0,
+                rejections: 0,
+                held: 0,
+                held_oldest: None,
+                ttft: None,
+                first_tokens: None,
+                itl: None,
+                engine_time: None,
+            }),
+            replicas_placeable: None,
+            replicas_allowed: None,
+            scheduled: Vec::new(),
+            controls: preheat_core::Controls::default(),
+        }
+    }
+
+    fn arrivals(ticks: &[Observation]) -> Vec<Option<f64>> {
+        let mut past = Past::new(Duration::from_secs(30));
+        ticks.iter().for_each(|tick| past.take(tick));
+        past.end().history.steps.iter().map(|step| step.arrivals).collect()
+    }
+
+    #[test]
+    fn what_a_tick_counts_lies_in_the_time_before_it() {
+        for (ticks, expected) in [
+            (vec![tick(100, 9, 2)], vec![]),
+            (vec![tick(100, 9, 2), tick(115, 5, 15), tick(130, 7, 15)], vec![Some(12.0)]),
+            // Half of it before a step's end.
+            (vec![tick(100, 9, 2), tick(125, 5, 25), tick(135, 4, 10)], vec![Some(7.0), Some(2.0)]),
+            // Longer between two ticks than a step: none of it is a gap, and nothing counts twice.
+            (vec![tick(100, 9, 2), tick(190, 90, 90)], vec![Some(30.0); 3]),
+            // Nobody counted until shortly before.
+            (vec![tick(100, 9, 2), tick(190, 6, 2)], vec![None, None, Some(6.0)]),
+            // The gateway has counted for longer than the history is.
+            (vec![tick(100, 9, 2), tick(130, 60, 60)], vec![Some(60.0)]),
+        ] {
+            assert_eq!(arrivals(&ticks), expected, "{ticks:?}");
+        }
+    }
 }

@@ -16,7 +16,7 @@ use preheat_lab::{LESSON, SizeError, SizingRequest, answered};
 use preheat_scenario::{RunError, Scenario, ScenarioError, check_policy};
 
 use super::{Api, Refusal, fresh};
-use crate::simulations::{Full, LIMITS, SCENARIO_BYTES_MAX};
+use crate::simulations::{Full, LIMITS, RUN_TIME_MAX, SCENARIO_BYTES_MAX};
 
 /// What errors call a scenario that came without a file.
 const FILE: &str = "scenario.yaml";
@@ -56,7 +56,7 @@ pub(crate) async fn simulate(
         Ok((scenario, policy))
     });
     let (scenario, policy) = read.await?;
-    let simulation = api.simulations.submit(move |steering| {
+    let simulation = api.simulations.submit(RUN_TIME_MAX, move |steering| {
         let requests = scenario.trace.requests.len().max(1) as f64;
         let ran = scenario.ran(&policy, series, |before| steering.go_on(before as f64 / requests));
         let ran = ran.map_err(|error| error.to_string())?;
