@@ -87,15 +87,24 @@ pub(super) struct Case {
 }
 
 impl Configured {
-    /// From what the journal ends with.
-    pub fn of(pool: &str, spec: PolicySpec, last: Option<&Observation>) -> Self {
-        let replicas = || last.iter().flat_map(|last| &last.replicas);
-        Self {
-            pool: pool.to_owned(),
-            max_num_seqs: replicas().filter_map(|replica| replica.max_num_seqs).max(),
-            kv_capacity_tokens: replicas().filter_map(|replica| replica.kv_capacity_tokens).max(),
-            spec,
+    /// From the policy that the journal ends with, and what was seen, newest first: a pool without a
+    /// ready replica tells of no engine.
+    pub fn of<'a>(
+        pool: &str,
+        spec: PolicySpec,
+        seen: impl IntoIterator<Item = &'a Observation>,
+    ) -> Self {
+        let (mut max_num_seqs, mut kv_capacity_tokens) = (None, None);
+        for observation in seen {
+            let replicas = || observation.replicas.iter();
+            max_num_seqs = max_num_seqs.or(replicas().filter_map(|it| it.max_num_seqs).max());
+            kv_capacity_tokens =
+                kv_capacity_tokens.or(replicas().filter_map(|it| it.kv_capacity_tokens).max());
+            if max_num_seqs.is_some() && kv_capacity_tokens.is_some() {
+                break;
+            }
         }
+        Self { pool: pool.to_owned(), spec, max_num_seqs, kv_capacity_tokens }
     }
 
     /// What can be asked of it.

@@ -59,7 +59,7 @@ fn retold() -> (Retold, Observation) {
 }
 
 fn configured(last: &Observation) -> Configured {
-    Configured::of("chat", spec(), Some(last))
+    Configured::of("chat", spec(), [last])
 }
 
 fn request(alternatives: Vec<Alternative>) -> WhatIfRequest {
@@ -68,6 +68,17 @@ fn request(alternatives: Vec<Alternative>) -> WhatIfRequest {
 
 fn peer(policy: &str) -> Alternative {
     Alternative { policy: Some(policy.to_owned()), ..Alternative::default() }
+}
+
+/// A pool that is down to zero at the end had engines before.
+#[test]
+fn the_engine_is_the_last_that_told() {
+    let (_, last) = retold();
+    let empty = Observation { replicas: Vec::new(), ..last.clone() };
+    let known = Configured::of("chat", spec(), [&empty, &last]);
+    assert_eq!(known, configured(&last));
+    let unknown = Configured::of("chat", spec(), [&empty]).choices();
+    assert_eq!((unknown.max_num_seqs, unknown.profile.as_str()), (None, crate::PROFILE_DEFAULT));
 }
 
 #[test]

@@ -66,9 +66,9 @@ fn configured(reader: &JournalReader, pool: &str) -> Result<Configured, Refusal>
     let Some(EntryBody::Checkpoint(checkpoint)) = checkpoint.map(|stored| stored.entry.body) else {
         return Err(no_such_pool(pool, &reader.pools()?));
     };
-    let last = reader.last_record(pool)?;
-    let observation = last.as_ref().and_then(|stored| stored.entry.body.observation());
-    Ok(Configured::of(pool, checkpoint.policy.into(), observation))
+    let newest = reader.ticks_before(pool, u64::MAX, PAGE_TICKS)?;
+    let seen = newest.iter().filter_map(|stored| stored.entry.body.observation());
+    Ok(Configured::of(pool, checkpoint.policy.into(), seen))
 }
 
 /// The past that is asked about, and what is to be known of it.

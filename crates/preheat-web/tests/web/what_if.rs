@@ -50,7 +50,7 @@ async fn it_says_what_the_library_says_of_the_journal() {
     ticks().filter(|observation| observation.now >= from).for_each(|tick| past.take(&tick));
     let spec = PolicySpec { replicas_max: ReplicaCount(6), ..PolicySpec::default() };
     let request: WhatIfRequest = serde_json::from_value(asked).unwrap();
-    let what_if = request.check(&Configured::of("chat", spec, Some(&last))).unwrap();
+    let what_if = request.check(&Configured::of("chat", spec, [&last])).unwrap();
     let answer = what_if.run(&past.end(), Vec::new(), &mut |_| true).unwrap();
     assert_eq!(done["result"], serde_json::to_value(&answer).unwrap());
     // Its gateway tells of no first tokens beside the SLO, which is not the same as none in time.
