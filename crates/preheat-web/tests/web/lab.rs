@@ -101,6 +101,30 @@ async fn one_that_is_stopped_ends_and_too_many_are_refused() {
     server.json("/api/v1/simulations/x", 400).await;
 }
 
+/// Whatever simulates takes its turn: beside a control loop, one at a time.
+#[tokio::test]
+async fn sizing_waits_for_what_runs() {
+    let server = World::new().serve(None).await;
+    let (_, running) = post(&server, "/api/v1/simulations", &request(LARGE, "static:200")).await;
+    let path = format!("/api/v1/simulations/{}", running["id"]);
+    while server.json(&path, 200).await["state"] == "queued" {
+        tokio::task::yield_now().await;
+    }
+    let asked = json!({"qps": 40, "latency_s": 8, "max_num_seqs": 64});
+    let mut sizing = std::pin::pin!(post(&server, "/api/v1/sizing", &asked));
+    let looks = async {
+        for _ in 0..50 {
+            assert_eq!(server.json(&path, 200).await["state"], "running");
+        }
+    };
+    tokio::select! {
+        answer = &mut sizing => panic!("it was sized beside a simulation: {answer:?}"),
+        () = looks => {}
+    }
+    server.ask(&format!("DELETE {path}"), "").await;
+    assert_eq!(sizing.await.0, 200);
+}
+
 #[tokio::test]
 async fn what_is_beyond_a_limit_or_makes_no_sense_is_refused_before_it_runs() {
     let server = World::new().serve(None).await;
