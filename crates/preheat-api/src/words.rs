@@ -9,8 +9,8 @@ use figures::{milliseconds, minutes, sentence_case};
 pub use figures::{rate, seconds};
 
 use preheat_core::{
-    Action, ArrivalSource, CapacityBound, Explanation, Instant, Observation, Plan, Reason,
-    RehearsalExplanation, ReplicaId, ScheduledDemand, StopReason, SupplyExplanation,
+    Action, ArrivalSource, CapacityBound, Explanation, Instant, MachineState, Observation, Plan,
+    Reason, RehearsalExplanation, ReplicaId, ScheduledDemand, StopReason, SupplyExplanation,
 };
 
 use crate::journal::{EntryBody, ViolationRecord};
@@ -56,6 +56,7 @@ pub fn details(
     lines.extend(schedule(explanation, observation, moment));
     lines.push(supply(explanation));
     lines.extend(phases(explanation));
+    lines.extend(machines(explanation));
     lines.push(target(explanation));
     lines.extend(quota(explanation));
     lines.extend(warnings(explanation));
@@ -422,6 +423,41 @@ fn phases(explanation: &Explanation) -> Option<String> {
     });
     let told: Vec<String> = told.collect();
     (!told.is_empty()).then(|| format!("Phases of a start: {}.", told.join(", ")))
+}
+
+/// How long starts take by what their machine held, where the world tells.
+fn machines(explanation: &Explanation) -> Option<String> {
+    let cold_start = &explanation.cold_start;
+    let told = cold_start.by_machine.iter().map(|row| {
+        let (p50, p90) = (seconds(row.p50), seconds(row.p90));
+        let cut = match row.censored {
+            0 => String::new(),
+            n => format!(", {n} unfinished"),
+        };
+        format!("{} {p50} ({p90} at p90, {} seen{cut})", machine(row.machine), row.samples)
+    });
+    let told: Vec<String> = told.collect();
+    let slowest = cold_start.slowest.map_or_else(String::new, |slowest| {
+        let lead_time = seconds(cold_start.lead_time);
+        let slowest = machine(slowest);
+        format!(" The lead time is {lead_time}: the slowest machine that a start may come to has {slowest}.")
+    });
+    let told = format!("Starts on machines with {}.{slowest}", told.join("; "));
+    (!cold_start.by_machine.is_empty()).then_some(told)
+}
+
+/// What a machine holds: `image and weights`, `image, no weights`, …
+pub fn machine(state: MachineState) -> String {
+    let part = |held: Option<bool>, name: &str| match held {
+        Some(true) => name.to_owned(),
+        Some(false) => format!("no {name}"),
+        None => format!("{name} unknown"),
+    };
+    match (state.image, state.weights) {
+        (Some(true), Some(true)) => "image and weights".to_owned(),
+        (Some(false), Some(false)) => "neither image nor weights".to_owned(),
+        (image, weights) => format!("{}, {}", part(image, "image"), part(weights, "weights")),
+    }
 }
 
 fn target(explanation: &Explanation) -> String {

@@ -39,7 +39,7 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
 
     let demand = demand::estimate(spec, &mut memory, observation, source);
     let capacity = capacity::estimate(spec, &memory, observation);
-    let starts = StartTimes::learned(spec, &memory, now);
+    let starts = StartTimes::learned(spec, &memory, observation);
     let cold_start = starts.explain();
     let ladder = Ladder::of(spec, &starts, &cold_start);
     let fleet = Fleet::of(spec, &memory, &starts, observation, &capacities);

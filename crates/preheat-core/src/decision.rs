@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::memory::Memory;
-use crate::observation::{Allowance, ReplicaId, ReplicaPhase, Rung};
+use crate::observation::{Allowance, MachineState, ReplicaId, ReplicaPhase, Rung};
 use crate::units::{
     Concurrency, Erlangs, Instant, Probability, ReplicaCount, RequestRate, Utilization,
 };
@@ -366,10 +366,32 @@ pub struct ColdStartExplanation {
     pub p50: Duration,
     /// 90th percentile: the start-up part of the lead time.
     pub p90: Duration,
-    /// Tick interval + p90: how far ahead a start must be decided.
+    /// Tick interval + p90: how far ahead a start must be decided. Where it is known on which machines
+    /// one may come to be, p90 is that of the slowest.
     pub lead_time: Duration,
     /// The phases that starts were seen to pass, in order; empty where the world tells none apart.
     pub phases: Vec<PhaseExplanation>,
+    /// The same by what the machine held, where the world tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_machine: Vec<MachineExplanation>,
+    /// What the slowest machine holds that a start may come to, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowest: Option<MachineState>,
+}
+
+/// How long starts take on machines that hold the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineExplanation {
+    /// What they held when the starts came there.
+    pub machine: MachineState,
+    /// Starts that became ready there.
+    pub samples: u32,
+    /// Starts that were given up there, or are under way.
+    pub censored: u32,
+    /// Median of what was seen.
+    pub p50: Duration,
+    /// 90th percentile of what was seen.
+    pub p90: Duration,
 }
 
 /// How long one phase of a start takes.

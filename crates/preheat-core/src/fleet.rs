@@ -25,6 +25,8 @@ pub(crate) struct ReadyReplica {
     pub(crate) inside: Option<u32>,
     /// What it counts for, a whole one as 1.
     pub(crate) capacity: f64,
+    /// How much its machine holds of what a start needs.
+    pub(crate) held: usize,
 }
 
 /// What exists, sorted by what can be done with it.
@@ -78,7 +80,8 @@ impl Fleet {
                         fleet.blind.push(id);
                     }
                     fleet.ready_capacity += capacity;
-                    fleet.ready.push(ReadyReplica { id, inside, capacity });
+                    let held = replica.machine.held();
+                    fleet.ready.push(ReadyReplica { id, inside, capacity, held });
                 }
                 ReplicaPhase::Pending
                 | ReplicaPhase::Provisioning
@@ -181,12 +184,14 @@ impl Fleet {
     }
 
     /// Ready replicas in the order in which they are given up: the emptiest, among those the slowest,
-    /// and among those the youngest, since older ones have warmer caches.
+    /// among those they whose machines hold least of what the next start there would need, and among
+    /// those the youngest, since older ones have warmer caches.
     pub(crate) fn emptiest_first(&self) -> Vec<ReadyReplica> {
         let mut ready = self.ready.clone();
         ready.sort_unstable_by(|a, b| {
             let inside = a.inside.cmp(&b.inside);
-            inside.then(a.capacity.total_cmp(&b.capacity)).then(b.id.cmp(&a.id))
+            let slow = a.capacity.total_cmp(&b.capacity);
+            inside.then(slow).then(a.held.cmp(&b.held)).then(b.id.cmp(&a.id))
         });
         ready
     }
@@ -249,6 +254,7 @@ mod tests {
             id: ReplicaId(id),
             inside: Some(inside),
             capacity,
+            held: 0,
         });
         let ready: Vec<ReadyReplica> = ready.collect();
         Fleet {
@@ -289,6 +295,17 @@ mod tests {
         // Both slow ones may go for one whole.
         check(&fleet(0), 3, 3, 4);
         check(&fleet(2), 5, 7, 7);
+    }
+
+    #[test]
+    fn of_equals_they_stay_whose_machines_hold_most() {
+        let mut fleet = fleet(&[(1, 1.0), (1, 1.0), (1, 1.0), (0, 1.0)], 0, 1.0);
+        fleet.ready[0].held = 1;
+        fleet.ready[1].held = 2;
+        // What is emptier goes before, whatever its machine holds.
+        fleet.ready[3].held = 2;
+        let order: Vec<u64> = fleet.emptiest_first().iter().map(|ready| ready.id.0).collect();
+        assert_eq!(order, [3, 2, 0, 1]);
     }
 
     #[test]

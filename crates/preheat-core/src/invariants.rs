@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use crate::decision::{Action, ArrivalSource, Decision, StopReason};
 use crate::memory::{
-    ARRIVAL_BINS_MAX, LOAD_SAMPLES_MAX, Memory, START_SAMPLES_MAX, WINDOW_ENTRIES_MAX,
+    ARRIVAL_BINS_MAX, LOAD_SAMPLES_MAX, MACHINE_STATES, Memory, START_SAMPLES_MAX,
+    WINDOW_ENTRIES_MAX,
 };
 use crate::observation::{Observation, ReplicaId, ReplicaObservation, ReplicaPhase};
 use crate::policy::Policy;
@@ -165,7 +166,7 @@ fn check_numbers(decision: &Decision) -> Checked {
 fn check_memory(before: &Memory, observation: &Observation, decision: &Decision) -> Checked {
     let memory = &decision.memory;
     let bounded = memory.arrivals.len() <= ARRIVAL_BINS_MAX
-        && memory.cold_starts.len() <= 2 * START_SAMPLES_MAX
+        && memory.cold_starts.len() <= 2 * MACHINE_STATES * START_SAMPLES_MAX
         && memory.wakes.len() <= START_SAMPLES_MAX
         && memory.targets.len() <= WINDOW_ENTRIES_MAX
         && memory.loads.len() <= LOAD_SAMPLES_MAX

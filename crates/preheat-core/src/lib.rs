@@ -39,18 +39,18 @@ pub use decide::decide;
 pub use decision::{
     Action, ArrivalSource, BacklogExplanation, CapacityBound, CapacityExplanation,
     ColdStartExplanation, Decision, DemandExplanation, Explanation, GuardExplanation,
-    ItlExplanation, PhaseExplanation, Plan, Reason, RehearsalExplanation, SlowReplica,
-    StandbyExplanation, StopReason, SupplyExplanation,
+    ItlExplanation, MachineExplanation, PhaseExplanation, Plan, Reason, RehearsalExplanation,
+    SlowReplica, StandbyExplanation, StopReason, SupplyExplanation,
 };
 pub use guard::GuardMemory;
 pub use memory::{
-    ArrivalBin, ColdStartSample, DemandKnown, LastTick, LoadSample, Memory, PhaseTimes, RemovalAt,
+    ArrivalBin, ColdStartSample, DemandKnown, LastTick, LoadSample, Memory, RemovalAt,
     ReplicaMemory, StartMemory, TargetAt, WorkTotals,
 };
 pub use observation::{
     Allowance, Controls, Counters, FirstTokens, GatewayObservation, LatencyMean, LatencyWindow,
-    Observation, ReplicaId, ReplicaObservation, ReplicaPhase, Rung, Sample, ScheduledDemand,
-    TickId,
+    MachineState, Observation, PhaseTimes, ReplicaId, ReplicaObservation, ReplicaPhase, Rung,
+    Sample, ScheduledDemand, TickId,
 };
 pub use part::Part;
 pub use policy::{

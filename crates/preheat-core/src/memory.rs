@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capacity::{CapacityMemory, Pace};
 use crate::guard::GuardMemory;
-use crate::observation::{ReplicaId, ReplicaPhase, TickId};
+use crate::observation::{MachineState, PhaseTimes, ReplicaId, ReplicaPhase, TickId};
 use crate::rehearsal::Rehearsal;
 use crate::units::{Erlangs, Instant, RequestRate};
 
@@ -103,10 +103,6 @@ pub struct WorkTotals {
     pub generation_tokens: f64,
 }
 
-/// Time in each of [`crate::START_PHASES`]: zero where a phase was skipped, `None` where nobody saw
-/// whether it was.
-pub type PhaseTimes = [Option<Duration>; 5];
-
 /// One cold start, from its order or from the crash before it to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColdStartSample {
@@ -117,6 +113,9 @@ pub struct ColdStartSample {
     /// The phase in which it was given up (stopped, crashed, timed out), and so would have been for
     /// longer; `None` when it became ready.
     pub given_up_in: Option<ReplicaPhase>,
+    /// What its machine held when it came there.
+    #[serde(default, skip_serializing_if = "MachineState::is_unknown")]
+    pub machine: MachineState,
 }
 
 /// The start or wake that a replica is in.
@@ -132,6 +131,9 @@ pub struct StartMemory {
     pub phases: PhaseTimes,
     /// Restarts of the replica when it began.
     pub restarts: u32,
+    /// What its machine held when it came there.
+    #[serde(default, skip_serializing_if = "MachineState::is_unknown")]
+    pub machine: MachineState,
 }
 
 /// What must be known of one replica from tick to tick.
@@ -173,9 +175,11 @@ pub struct RemovalAt {
 pub(crate) const ARRIVAL_BINS_MAX: usize = 3600;
 /// Samples of what is inside: an arrival window of an hour at one a second.
 pub(crate) const LOAD_SAMPLES_MAX: usize = 3600;
-/// Starts kept, of those that became ready and of those that were given up: enough for a stable 90th
-/// percentile, few enough to follow a change of image.
+/// Starts kept on machines of each state, of those that became ready and of those that were given up:
+/// enough for a stable 90th percentile, few enough to follow a change of image.
 pub(crate) const START_SAMPLES_MAX: usize = 32;
+/// States of machines: image and weights there, not there, or nobody knows.
+pub(crate) const MACHINE_STATES: usize = 9;
 /// Entries of the stabilization window and of the rate limit: an hour at one a second.
 pub(crate) const WINDOW_ENTRIES_MAX: usize = 3600;
 

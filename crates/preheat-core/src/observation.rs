@@ -113,6 +113,38 @@ impl ReplicaPhase {
     }
 }
 
+/// Time in each of [`crate::START_PHASES`]: zero where a phase was skipped, `None` where nobody saw
+/// whether it was.
+pub type PhaseTimes = [Option<Duration>; 5];
+
+/// What the machine of a replica holds of what a start needs; absent where nobody knows.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct MachineState {
+    /// The image is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<bool>,
+    /// The model's weights are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<bool>,
+}
+
+impl MachineState {
+    /// A machine that holds nothing, as a new one does.
+    pub const BARE: Self = Self { image: Some(false), weights: Some(false) };
+
+    /// Whether nothing is known of it.
+    pub const fn is_unknown(&self) -> bool {
+        self.image.is_none() && self.weights.is_none()
+    }
+
+    /// How much it is known to hold.
+    pub(crate) fn held(self) -> usize {
+        [self.image, self.weights].iter().filter(|held| **held == Some(true)).count()
+    }
+}
+
 /// What an engine counted between two scrapes of it, resets already taken out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
@@ -188,6 +220,18 @@ pub struct ReplicaObservation {
     /// Requests the gateway sent it and that have not ended. A sleeping vLLM shows 0 in flight and
     /// 0 queued while requests hang in it: this is the number that tells.
     pub outstanding: Option<Sample<u32>>,
+    /// Time that it was in the phases of its start and has left them, where the world itself keeps
+    /// it: a world that writes down when a phase ended knows better than whoever looked afterwards.
+    #[serde(default, skip_serializing_if = "is_untold")]
+    pub passed: PhaseTimes,
+    /// What its machine holds; while it starts, what that held when the replica came there, before the
+    /// start itself brought anything.
+    #[serde(default, skip_serializing_if = "MachineState::is_unknown")]
+    pub machine: MachineState,
+}
+
+fn is_untold(passed: &PhaseTimes) -> bool {
+    passed.iter().all(Option::is_none)
 }
 
 impl ReplicaObservation {
@@ -267,6 +311,10 @@ pub struct Observation {
     pub gateway: Option<GatewayObservation>,
     /// Replicas that could still be placed now (GPU slots, quota); absent when nobody knows.
     pub replicas_placeable: Option<u32>,
+    /// What the machines hold that a replica may come to which is started now, each state once;
+    /// empty where nobody knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub placeable_on: Vec<MachineState>,
     /// What the pool may hold while others need the GPUs; absent where it shares none. What is held
     /// beyond is given up, but never below the pool's minimum.
     pub replicas_allowed: Option<Allowance>,
@@ -352,6 +400,8 @@ mod tests {
             ttft: None,
             itl: None,
             outstanding: sample(outstanding),
+            passed: PhaseTimes::default(),
+            machine: MachineState::default(),
         };
         assert_eq!(replica.requests_inside(now, STALENESS_MAX), expected);
     }

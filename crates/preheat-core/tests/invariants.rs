@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use preheat_core::{
-    Allowance, Concurrency, Controls, Counters, GatewayObservation, Instant, Memory, Observation,
-    PolicySpec, Probability, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Rung,
-    Sample, ScaleRateLimit, ScheduledDemand, Standby, TickId, Utilization, decide, invariants,
+    Allowance, Concurrency, Controls, Counters, GatewayObservation, Instant, MachineState, Memory,
+    Observation, PolicySpec, Probability, ReplicaCount, ReplicaId, ReplicaObservation,
+    ReplicaPhase, Rung, Sample, ScaleRateLimit, ScheduledDemand, Standby, TickId, Utilization,
+    decide, invariants,
 };
 use proptest::prelude::*;
 
@@ -70,6 +71,11 @@ fn replica(now: Instant) -> impl Strategy<Value = ReplicaObservation> {
             ttft: None,
             itl: None,
             outstanding,
+            passed: [None; 5],
+            machine: MachineState {
+                image: Some(id % 2 == 0),
+                weights: (id % 3 > 0).then_some(id % 3 == 1),
+            },
         }
     })
 }
@@ -117,6 +123,7 @@ fn observation(tick: u64, at: u64) -> impl Strategy<Value = Observation> {
                 replicas,
                 gateway,
                 replicas_placeable,
+                placeable_on: if tick.is_multiple_of(3) { vec![MachineState::BARE] } else { Vec::new() },
                 replicas_allowed: allowed
                     .map(|most| Allowance { replicas: ReplicaCount(most), ..Allowance::default() }),
                 scheduled: scheduled.collect(),
@@ -205,6 +212,7 @@ proptest! {
                 replicas: Vec::new(),
                 gateway: Some(gateway),
                 replicas_placeable: None,
+                placeable_on: Vec::new(),
                 replicas_allowed: None,
                 scheduled: Vec::new(),
                 controls: Controls::default(),

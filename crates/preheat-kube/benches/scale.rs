@@ -14,7 +14,7 @@ use kube::core::SelectorExt;
 use kube::runtime::reflector;
 use kube::runtime::watcher::Event;
 use preheat_core::{Controls, Instant, Memory, Observation, Sample};
-use preheat_kube::pods::see;
+use preheat_kube::pods::{PodNode, see};
 use preheat_kube::resource::{InferenceAutoscaler, Settings};
 use preheat_kube::roster::Roster;
 use preheat_kube::selector;
@@ -114,7 +114,10 @@ fn main() {
                 pod.metadata.namespace.as_deref() == Some(namespace.as_str())
                     && selected.matches(pod.metadata.labels.as_ref().unwrap_or(&nothing))
             });
-            let seen = mine.iter().filter_map(|pod| see(pod, None, true, now)).collect();
+            let seen = mine
+                .iter()
+                .filter_map(|pod| see(pod, None, true, PodNode::default(), now))
+                .collect();
             let mut replicas = roster.take(seen, PODS_EACH, now);
             assert_eq!(replicas.len(), PODS_EACH as usize);
             for replica in &mut replicas {
@@ -127,6 +130,7 @@ fn main() {
                 replicas: replicas.iter().map(|replica| replica.observation.clone()).collect(),
                 gateway: None,
                 replicas_placeable: None,
+                placeable_on: Vec::new(),
                 replicas_allowed: None,
                 scheduled: Vec::new(),
                 controls: Controls::default(),

@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Node, Pod, ResourceRequirements};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind, Selector, SelectorExt};
 use kube::discovery::{Scope, pinned_kind};
@@ -18,12 +19,14 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
+use preheat_core::Instant;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::lease::{Leadership, REQUEST_TIMEOUT};
+use crate::nodes::{self, Taken};
 use crate::ownership::Conflict;
 use crate::pods::DELETION_COST;
 use crate::publication::Follower;
@@ -35,12 +38,18 @@ use crate::writes::CostWrite;
 pub(crate) const FIELD_MANAGER: &str = "preheat";
 /// A scale changes its version with every pod that becomes ready: it is tried again that often.
 const SCALE_TRIES: u32 = 3;
+/// Between two sums of the devices that all pods hold: every pool asks, and one start more or less
+/// makes no lead time.
+const TAKEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The apiserver, and shared views of what it holds.
 pub(crate) struct Cluster {
     client: Client,
     pub(crate) leadership: Leadership,
     pods: Store<Pod>,
+    nodes: Store<Node>,
+    /// Devices in use, and when they were last added up; absent where not all pods are seen.
+    taken: Option<Mutex<(Instant, Arc<Taken>)>>,
     autoscalers: Store<InferenceAutoscaler>,
     hpas: Store<HorizontalPodAutoscaler>,
     kinds: Mutex<BTreeMap<(String, String), ApiResource>>,
@@ -87,15 +96,18 @@ impl Cluster {
     ) -> Self {
         let changes = watch::Sender::new(0);
         let pods = watched(tasks, api(&client, namespace), watch::Sender::new(0), slim);
+        let nodes = watched(tasks, Api::all(client.clone()), watch::Sender::new(0), nodes::slim);
         let autoscalers = watched(tasks, api(&client, namespace), changes.clone(), |_| {});
         let hpas = watched(tasks, api(&client, namespace), watch::Sender::new(0), |_| {});
+        let taken = namespace.is_none().then(Mutex::default);
         let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(instance) };
         let recorder = Recorder::new(client.clone(), reporter);
         let kinds = Mutex::default();
-        Self { client, leadership, pods, autoscalers, hpas, kinds, recorder, changes }
+        Self { client, leadership, pods, nodes, taken, autoscalers, hpas, kinds, recorder, changes }
     }
 
-    /// Resolves when everything that is watched has been listed once.
+    /// Resolves when everything that is watched has been listed once, but for nodes: they only tell
+    /// more of starts, and who updates preheat before its rights must not wait for ever.
     pub(crate) async fn listed(&self) {
         // A watcher ends only with this process.
         let _pods = self.pods.wait_until_ready().await;
@@ -121,6 +133,21 @@ impl Cluster {
             metadata.namespace.as_deref() == Some(namespace)
                 && selector.matches(metadata.labels.as_ref().unwrap_or(&nothing))
         })
+    }
+
+    /// All nodes; none until they have been listed, or where they may not be.
+    pub(crate) fn nodes(&self) -> Vec<Arc<Node>> {
+        self.nodes.state()
+    }
+
+    /// Devices that pods hold, by node; `None` where pods of one namespace are seen only.
+    pub(crate) fn taken(&self, now: Instant) -> Option<Arc<Taken>> {
+        let mut last = self.taken.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0.saturating_add(TAKEN_INTERVAL) <= now {
+            let pods = self.pods.state();
+            *last = (now, Arc::new(nodes::taken(pods.iter().map(Arc::as_ref))));
+        }
+        Some(Arc::clone(&last.1))
     }
 
     /// Who else is there to write this resource's target.
@@ -405,12 +432,16 @@ fn slim(pod: &mut Pod) {
     pod.metadata.managed_fields = None;
     if let Some(spec) = &mut pod.spec {
         spec.volumes = None;
-        spec.tolerations = None;
-        for container in &mut spec.containers {
-            let name = std::mem::take(&mut container.name);
-            *container = k8s_openapi::api::core::v1::Container { name, ..Default::default() };
+        spec.affinity = None;
+        let inits = spec.init_containers.iter_mut().flatten();
+        for container in spec.containers.iter_mut().chain(inits) {
+            let Container { name, image, restart_policy, resources, .. } =
+                std::mem::take(container);
+            let resources =
+                resources.map(|resources| ResourceRequirements { claims: None, ..resources });
+            *container =
+                Container { name, image, restart_policy, resources, ..Container::default() };
         }
-        spec.init_containers = None;
     }
 }
 

@@ -1,6 +1,6 @@
 //! World 3: replicas that are pods, scaled through the scale subresource of whatever makes them.
 //!
-//! `resource` is what users write; `pods`, `roster`, `writes`, `publication`, `ownership` and
+//! `resource` is what users write; `pods`, `way`, `nodes`, `roster`, `writes`, `publication`, `ownership` and
 //! `report` are pure and turn a cluster's objects into what `preheat-core` understands and its decisions into what is
 //! written; the rest talks to the apiserver.
 //!
@@ -11,12 +11,15 @@
 
 pub mod resource;
 
+pub mod nodes;
 pub mod ownership;
 pub mod pods;
 pub mod publication;
 pub mod report;
 pub mod roster;
 pub mod selector;
+pub mod starts;
+pub mod way;
 pub mod writes;
 
 pub mod manifests;
@@ -26,9 +29,11 @@ mod cluster;
 mod connect;
 mod controller;
 mod counts;
+mod ground;
 mod lease;
 mod pool;
 mod quotas;
+mod terrain;
 mod view;
 
 pub use kube::Client;

@@ -131,6 +131,8 @@ fn cluster_rules() -> Vec<Value> {
         rule("leaderworkerset.x-k8s.io", &["leaderworkersets/scale"], &scale),
         // The deletion cost is an annotation, and annotations can't be granted apart.
         rule("", &["pods"], &["get", "list", "watch", "patch"]),
+        // Cluster-wide by nature: nodes are in no namespace.
+        rule("", &["nodes"], &["list", "watch"]),
         rule("autoscaling", &["horizontalpodautoscalers"], &["get", "list", "watch"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),
     ]

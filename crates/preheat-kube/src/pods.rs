@@ -1,13 +1,17 @@
 //! One pod as a replica: its phase and since when, from its conditions and its containers' states.
 //!
-//! **Invariant:** pure. What the pod does not say (whether its engine answers) is given.
+//! **Invariant:** pure. What the pod does not say (whether its engine answers, and what its node is
+//! like) is given.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodCondition, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
-use preheat_core::{Instant, ReplicaPhase};
+use preheat_core::{Instant, MachineState, PhaseTimes, ReplicaPhase};
+
+use crate::way;
 
 /// Says which pods a ReplicaSet should rather delete; the lowest go first.
 pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
@@ -25,6 +29,12 @@ pub struct SeenPod {
     pub phase_since: Instant,
     /// When it was made.
     pub created_at: Instant,
+    /// Time in the phases that it has left, as far as it tells; of Pending, since it was made.
+    pub passed: PhaseTimes,
+    /// The node that it is bound to.
+    pub node: Option<String>,
+    /// What that holds now of what a start needs.
+    pub machine: MachineState,
     /// How often its engine was restarted.
     pub restarts: u32,
     /// Where it can be asked; absent before its engine's container runs.
@@ -39,23 +49,35 @@ pub struct SeenPod {
     pub waiting: Option<String>,
 }
 
+/// What is known of a pod's node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PodNode {
+    /// When it was made.
+    pub made_at: Option<Instant>,
+    /// What it holds now of what a start needs.
+    pub machine: MachineState,
+}
+
 /// Reads a pod; `None` when it has ended and holds nothing any more. `container` is the engine's,
-/// where it is not the first. `answers` says whether its engine has told its metrics.
-pub fn see(pod: &Pod, container: Option<&str>, answers: bool, now: Instant) -> Option<SeenPod> {
+/// where it is not the first; `answers` says whether its engine has told its metrics.
+pub fn see(
+    pod: &Pod,
+    container: Option<&str>,
+    answers: bool,
+    node: PodNode,
+    now: Instant,
+) -> Option<SeenPod> {
     let (metadata, status) = (&pod.metadata, pod.status.as_ref());
     let ended = status.and_then(|status| status.phase.as_deref());
     if matches!(ended, Some("Succeeded" | "Failed")) {
         return None;
     }
-    let created_at =
-        instant(metadata.creation_timestamp.as_ref().map(|time| time.0)).unwrap_or(now);
+    let created_at = made_at(metadata).unwrap_or(now);
     let engine = engine(pod, container);
-    let (phase, since) = phase(pod, engine, answers);
-    let since = if phase == ReplicaPhase::Warming {
-        Some(instant(since).unwrap_or(now))
-    } else {
-        instant(since)
-    };
+    let way = way::way(pod, engine, created_at, node.made_at);
+    let (phase, since) = phase(pod, engine, answers, &way);
+    let since = since.or((phase == ReplicaPhase::Warming).then_some(now));
+    let restarts = engine.map_or(0, |engine| u32::try_from(engine.restart_count).unwrap_or(0));
     let annotations = metadata.annotations.as_ref();
     let owners = metadata.owner_references.iter().flatten();
     let runs = engine.and_then(|engine| engine.state.as_ref()).is_some_and(|s| s.running.is_some());
@@ -67,7 +89,11 @@ pub fn see(pod: &Pod, container: Option<&str>, answers: bool, now: Instant) -> O
         // Another machine's clock may be ahead.
         phase_since: since.unwrap_or(created_at).clamp(created_at.min(now), now),
         created_at: created_at.min(now),
-        restarts: engine.map_or(0, |engine| u32::try_from(engine.restart_count).unwrap_or(0)),
+        // What it tells is of its first start.
+        passed: if restarts == 0 { way::passed(&way, phase) } else { PhaseTimes::default() },
+        node: node_of(pod).map(str::to_owned),
+        machine: node.machine,
+        restarts,
         address: status.and_then(|s| s.pod_ip.as_ref()?.parse().ok()).filter(|_| runs),
         deletion_cost: annotations.and_then(|all| all.get(DELETION_COST)?.parse().ok()),
         of_replica_set: owners
@@ -76,6 +102,16 @@ pub fn see(pod: &Pod, container: Option<&str>, answers: bool, now: Instant) -> O
         grace: grace.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs),
         waiting: waiting(status),
     })
+}
+
+/// The node that a pod is bound to.
+pub(crate) fn node_of(pod: &Pod) -> Option<&str> {
+    pod.spec.as_ref()?.node_name.as_deref()
+}
+
+/// When an object was made.
+pub(crate) fn made_at(metadata: &ObjectMeta) -> Option<Instant> {
+    instant(metadata.creation_timestamp.as_ref().map(|time| time.0))
 }
 
 /// The point in time of a timestamp; `None` before 1970.
@@ -96,68 +132,49 @@ fn phase(
     pod: &Pod,
     engine: Option<&ContainerStatus>,
     answers: bool,
-) -> (ReplicaPhase, Option<Timestamp>) {
+    way: &[(ReplicaPhase, Instant)],
+) -> (ReplicaPhase, Option<Instant>) {
     let metadata = &pod.metadata;
     if let Some(deletion) = &metadata.deletion_timestamp {
         // It is the time by which it must be gone: what it was given stands beside it.
         let grace = metadata.deletion_grace_period_seconds.unwrap_or(0).max(0);
         let asked = deletion.0.checked_sub(k8s_openapi::jiff::SignedDuration::from_secs(grace));
-        return (ReplicaPhase::Draining, asked.ok());
+        return (ReplicaPhase::Draining, instant(asked.ok()));
     }
-    let status = pod.status.as_ref();
-    let condition = |type_| condition(status, type_);
-    let scheduled = condition("PodScheduled");
-    let Some(at) = scheduled.filter(|c| c.status == "True").map(since) else {
-        // Whoever makes nodes has been asked for one by this.
-        let unschedulable = scheduled.is_some_and(|c| c.reason.as_deref() == Some("Unschedulable"));
-        let phase = if unschedulable { ReplicaPhase::Provisioning } else { ReplicaPhase::Pending };
-        return (phase, scheduled.and_then(since));
-    };
-    if let Some(ready) = condition("Ready").filter(|c| c.status == "True") {
-        return (ReplicaPhase::Ready, since(ready));
+    let condition = |type_| condition(pod.status.as_ref(), type_);
+    let is_scheduled = condition("PodScheduled").is_some_and(|c| c.status == "True");
+    if is_scheduled && let Some(ready) = condition("Ready").filter(|c| c.status == "True") {
+        return (ReplicaPhase::Ready, instant(since(ready)));
     }
     let state = engine.and_then(|engine| engine.state.as_ref());
     let running = state.and_then(|state| state.running.as_ref());
-    if let Some(running) = running {
+    if let Some(running) = running.filter(|_| answers) {
         let started = running.started_at.as_ref().map(|time| time.0);
-        if !answers {
-            return (ReplicaPhase::Loading, started);
-        }
         // The pod tells when it stopped being ready, but not when its engine began to answer.
         let unready = condition("Ready").and_then(since).filter(|&at| started < Some(at));
-        return (ReplicaPhase::Warming, unready);
+        return (ReplicaPhase::Warming, instant(unready));
     }
     let waits_for = state.and_then(|state| state.waiting.as_ref()?.reason.as_deref());
     let terminated = state.and_then(|state| state.terminated.as_ref());
     if waits_for == Some("CrashLoopBackOff") || terminated.is_some() {
         let last = engine.and_then(|engine| engine.last_state.as_ref()?.terminated.as_ref());
         let ended = terminated.or(last).and_then(|end| Some(end.finished_at.as_ref()?.0));
-        return (ReplicaPhase::Pending, ended);
+        return (ReplicaPhase::Pending, instant(ended));
     }
-    // Init containers fetch weights; before the first has begun, its image is being pulled.
-    match init_began(status) {
-        Some(began) => (ReplicaPhase::Loading, Some(began)),
-        None => (ReplicaPhase::Pulling, at),
-    }
+    let last = way.last().copied();
+    last.map_or((ReplicaPhase::Pending, None), |(phase, since)| (phase, Some(since)))
 }
 
-fn condition<'a>(status: Option<&'a PodStatus>, type_: &str) -> Option<&'a PodCondition> {
+pub(crate) fn condition<'a>(
+    status: Option<&'a PodStatus>,
+    type_: &str,
+) -> Option<&'a PodCondition> {
     let conditions = status?.conditions.iter().flatten();
     conditions.into_iter().find(|condition| condition.type_ == type_)
 }
 
-fn since(condition: &PodCondition) -> Option<Timestamp> {
+pub(crate) fn since(condition: &PodCondition) -> Option<Timestamp> {
     condition.last_transition_time.as_ref().map(|time| time.0)
-}
-
-fn init_began(status: Option<&PodStatus>) -> Option<Timestamp> {
-    let began = |state: &ContainerState| {
-        let running = state.running.as_ref().and_then(|running| running.started_at.as_ref());
-        let ended = state.terminated.as_ref().and_then(|ended| ended.started_at.as_ref());
-        running.or(ended).map(|time| time.0)
-    };
-    let containers = status?.init_container_statuses.iter().flatten();
-    containers.filter_map(|container| began(container.state.as_ref()?)).min()
 }
 
 /// The first container's reason to wait, or the scheduler's.

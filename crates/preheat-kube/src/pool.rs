@@ -25,8 +25,8 @@ use preheat_runtime::scrape::{ScrapeTarget, Scraper, SignalStore};
 use tokio::sync::watch;
 
 use crate::cluster::{Cluster, ReadScale, WriteError, chain};
+use crate::ground::Ground;
 use crate::ownership::{Conflict, FOREIGN_WRITE, Written};
-use crate::pods::see;
 use crate::publication::Order;
 use crate::quotas::{Membership, Quotas};
 use crate::report::{self, Facts, Seen, Trouble};
@@ -65,6 +65,7 @@ pub(crate) struct Pool {
     memory: Option<Memory>,
     roster: Roster,
     signals: SignalStore,
+    ground: Ground,
     /// Pods whose engines told their metrics last time, by uid.
     answering: BTreeSet<String>,
     /// As last written.
@@ -119,6 +120,7 @@ impl Pool {
             roster: Roster::after(&memory),
             memory: Some(memory),
             signals: SignalStore::default(),
+            ground: Ground::restored(&status),
             answering: BTreeSet::new(),
             written_at: status.last_scale_time.clone(),
             status,
@@ -289,11 +291,11 @@ impl Pool {
         let engine = &settings.engine;
         let now = self.shared.clock.now();
         let pods = self.shared.cluster.pods(namespace, &selector);
-        let seen = pods.iter().filter_map(|pod| {
-            let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-            see(pod, engine.container.as_deref(), self.answering.contains(uid), now)
-        });
-        let mut replicas = self.roster.take(seen.collect(), asked, now);
+        let (nodes, taken) = (self.shared.cluster.nodes(), self.shared.cluster.taken(now));
+        let around = (nodes.as_slice(), taken.as_deref());
+        let seen = self.ground.see(around, &pods, settings, &self.answering, now);
+        let mut replicas = self.roster.take(seen, asked, now);
+        self.ground.learn(&replicas, now);
         let path: Arc<str> = engine.metrics_path.as_str().into();
         let dialects = Dialects::of(&settings.dialect);
         let target = |replica: &Replica| {
@@ -363,6 +365,7 @@ impl Pool {
             replicas: replicas.iter().map(|replica| replica.observation.clone()).collect(),
             gateway: None,
             replicas_placeable: None,
+            placeable_on: self.ground.placeable_on.clone(),
             replicas_allowed: None,
             scheduled: scheduled.iter().map(|entry| entry.demand).collect(),
             controls: Controls::default(),
@@ -524,6 +527,8 @@ impl Pool {
             written: self.written,
             published: self.order.filter(|_| seen.is_ok()).map(|order| order.replicas),
             written_at: self.written_at.as_deref(),
+            weights_nodes: &self.ground.weights_nodes(),
+            starts_per_day: self.ground.starts_per_day(self.shared.clock.now()),
             seen,
         };
         report::status(&self.status, &facts)

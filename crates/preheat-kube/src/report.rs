@@ -2,12 +2,13 @@
 //!
 //! **Invariant:** pure. A condition's transition time changes when its status does, and only then.
 
-use preheat_core::{Explanation, Plan, Reason, ReplicaPhase};
+use preheat_core::{Explanation, MachineExplanation, Plan, Reason, ReplicaPhase};
 
 use crate::ownership::{Conflict, Written};
 use crate::publication::Follower;
 use crate::resource::{
-    Condition, ConditionStatus, InferenceAutoscalerStatus, Mode, Settings, SettingsError,
+    ColdStartStatus, Condition, ConditionStatus, InferenceAutoscalerStatus, Mode, Settings,
+    SettingsError,
 };
 use crate::roster::Replica;
 use crate::selector::SelectorError;
@@ -92,6 +93,10 @@ pub struct Facts<'a> {
     pub written_at: Option<&'a str>,
     /// What is published.
     pub published: Option<u32>,
+    /// Nodes where a replica has been ready.
+    pub weights_nodes: &'a [String],
+    /// Starts that became ready, a day.
+    pub starts_per_day: Option<f64>,
     /// What came of the tick, or why there was none.
     pub seen: Result<&'a Seen<'a>, &'a Trouble>,
 }
@@ -130,6 +135,10 @@ pub fn status(before: &InferenceAutoscalerStatus, facts: &Facts<'_>) -> Inferenc
         written_replicas: facts.written.map(|written| written.replicas),
         last_scale_time: facts.written_at.map(str::to_owned),
         published_replicas: facts.published,
+        weights_nodes: facts.weights_nodes.to_vec(),
+        // No more of it than makes a difference: each change is written.
+        starts_per_day: facts.starts_per_day.map(tenths),
+        cold_starts: before.cold_starts.clone(),
         published_at: facts.published.map(|_| facts.now.to_owned()),
         ..InferenceAutoscalerStatus::default()
     };
@@ -141,6 +150,10 @@ pub fn status(before: &InferenceAutoscalerStatus, facts: &Facts<'_>) -> Inferenc
             status.current_replicas = Some(seen.asked);
             status.desired_replicas = Some(seen.plan.desired.0);
             status.selector = Some(seen.selector.to_owned());
+            if let Some(explanation) = seen.explanation {
+                let kinds = explanation.cold_start.by_machine.iter();
+                status.cold_starts = kinds.filter(|row| row.samples > 0).map(cold_start).collect();
+            }
             let count = |holds: fn(ReplicaPhase) -> bool| {
                 let matching = seen.replicas.iter().filter(|r| holds(r.observation.phase));
                 u32::try_from(matching.count()).ok()
@@ -157,6 +170,20 @@ pub fn status(before: &InferenceAutoscalerStatus, facts: &Facts<'_>) -> Inferenc
     let now = conditions(facts);
     status.conditions = now.into_iter().map(|new| timed(new, before, facts)).collect();
     status
+}
+
+fn cold_start(row: &MachineExplanation) -> ColdStartStatus {
+    ColdStartStatus {
+        image: row.machine.image,
+        weights: row.machine.weights,
+        seen: row.samples,
+        p50_seconds: tenths(row.p50.as_secs_f64()),
+        p90_seconds: tenths(row.p90.as_secs_f64()),
+    }
+}
+
+fn tenths(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
 }
 
 /// What is done and why, in one line.
@@ -340,8 +367,13 @@ fn timed(new: New, before: &InferenceAutoscalerStatus, facts: &Facts<'_>) -> Con
 /// Whether the status must be written now. What only rewords the summary can wait.
 pub fn is_urgent(before: &InferenceAutoscalerStatus, after: &InferenceAutoscalerStatus) -> bool {
     let bare = |status: &InferenceAutoscalerStatus| {
-        let mut bare =
-            InferenceAutoscalerStatus { summary: None, published_at: None, ..status.clone() };
+        let mut bare = InferenceAutoscalerStatus {
+            summary: None,
+            published_at: None,
+            starts_per_day: None,
+            cold_starts: Vec::new(),
+            ..status.clone()
+        };
         for condition in &mut bare.conditions {
             condition.message.clear();
         }

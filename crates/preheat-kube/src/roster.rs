@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use preheat_core::{Instant, Memory, ReplicaId, ReplicaObservation, ReplicaPhase};
+use preheat_core::{Instant, Memory, PhaseTimes, ReplicaId, ReplicaObservation, ReplicaPhase};
 
 use crate::pods::SeenPod;
 use crate::writes::COST_VICTIM;
@@ -28,6 +28,8 @@ pub struct Roster {
 struct Member {
     id: ReplicaId,
     ordered_at: Instant,
+    /// When it was first told of, as an order or as a pod.
+    followed_from: Instant,
     phase: ReplicaPhase,
     phase_since: Instant,
 }
@@ -71,8 +73,13 @@ impl Roster {
             if going.contains(&pod.uid) {
                 (pod.phase, pod.phase_since) = (ReplicaPhase::Draining, now);
             }
-            member.enter(&pod);
-            let observation = observation(member, pod.restarts);
+            let entered = member.enter(&pod);
+            let mut observation = observation(member, pod.restarts);
+            observation.machine = pod.machine;
+            // Once it has become ready nobody asks any more.
+            if entered || pod.phase.is_starting() {
+                observation.passed = member.passed(&pod);
+            }
             replicas.push(Replica { observation, pod: Some(pod) });
         }
         let live = replicas.iter().filter(|r| r.observation.phase != ReplicaPhase::Draining);
@@ -82,6 +89,7 @@ impl Roster {
             let member = Member {
                 id: order.id,
                 ordered_at: order.at,
+                followed_from: order.at,
                 phase: ReplicaPhase::Pending,
                 phase_since: order.at,
             };
@@ -103,12 +111,14 @@ impl Roster {
         }
         let draining = pod.phase == ReplicaPhase::Draining;
         let order = if draining { None } else { self.orders.pop_front() };
-        let (id, ordered_at) = match order {
-            Some(order) => (order.id, order.at.min(pod.created_at)),
+        let (id, followed_from) = match order {
+            Some(order) => (order.id, order.at),
             None => (self.new_id(), pod.created_at),
         };
+        let ordered_at = followed_from.min(pod.created_at);
         let (phase, phase_since) = (pod.phase, pod.phase_since);
-        self.pods.insert(pod.uid.clone(), Member { id, ordered_at, phase, phase_since });
+        let member = Member { id, ordered_at, followed_from, phase, phase_since };
+        self.pods.insert(pod.uid.clone(), member);
     }
 
     /// Pods that are there although the scale asks for fewer, and that will be the ones deleted. A
@@ -145,12 +155,31 @@ impl Roster {
 
 impl Member {
     /// A phase begins when it was first seen, or earlier where the pod tells, but never before the
-    /// one before it.
-    fn enter(&mut self, pod: &SeenPod) {
-        if pod.phase != self.phase {
+    /// one before it; whether this one is new. A pod pulls and loads more than once where it has
+    /// init containers, and what was in between may have been seen by nobody.
+    fn enter(&mut self, pod: &SeenPod) -> bool {
+        let entered = pod.phase != self.phase;
+        let again = matches!(pod.phase, ReplicaPhase::Pulling | ReplicaPhase::Loading);
+        if entered || again {
             self.phase = pod.phase;
             self.phase_since = pod.phase_since.max(self.phase_since);
         }
+        entered
+    }
+
+    /// As the pod tells, but from its order on: from before it was made, or, as the apiserver cuts
+    /// times to whole seconds, from a little after.
+    fn passed(&self, pod: &SeenPod) -> PhaseTimes {
+        let mut passed = pod.passed;
+        let [Some(pending), ..] = &mut passed else { return passed };
+        *pending = pending.saturating_add(pod.created_at.since(self.followed_from));
+        let mut early = self.followed_from.since(pod.created_at);
+        for took in passed.iter_mut().flatten() {
+            let cut = early.min(*took);
+            *took = took.saturating_sub(cut);
+            early = early.saturating_sub(cut);
+        }
+        passed
     }
 }
 
@@ -170,6 +199,8 @@ fn observation(member: &Member, restarts: u32) -> ReplicaObservation {
         ttft: None,
         itl: None,
         outstanding: None,
+        passed: [None; 5],
+        machine: preheat_core::MachineState::default(),
     }
 }
 

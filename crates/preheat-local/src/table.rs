@@ -192,6 +192,8 @@ impl Replica {
             ttft: None,
             itl: None,
             outstanding: pool.meter.outstanding(id, now),
+            passed: [None; 5],
+            machine: preheat_core::MachineState::default(),
         }
     }
 }

@@ -293,6 +293,7 @@ mod tests {
                 replicas: Vec::new(),
                 gateway: None,
                 replicas_placeable: None,
+                placeable_on: Vec::new(),
                 replicas_allowed: None,
                 scheduled: Vec::new(),
                 controls: Controls::default(),

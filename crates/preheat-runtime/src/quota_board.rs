@@ -172,6 +172,8 @@ mod tests {
             ttft: None,
             itl: None,
             outstanding: Some(Sample::new(8, now)),
+            passed: [None; 5],
+            machine: preheat_core::MachineState::default(),
         };
         let gateway = GatewayObservation {
             observed_at: now,
@@ -193,6 +195,7 @@ mod tests {
             replicas: (0..ready).map(replica).collect(),
             gateway: Some(gateway),
             replicas_placeable: Some(9),
+            placeable_on: Vec::new(),
             replicas_allowed: None,
             scheduled: Vec::new(),
             controls: Controls::default(),

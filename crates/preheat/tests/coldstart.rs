@@ -16,8 +16,8 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use preheat_core::{
-    Controls, Instant, Memory, Observation, PolicySpec, ReplicaId, ReplicaObservation,
-    ReplicaPhase, Rung, TickId,
+    Controls, Instant, MachineState, Memory, Observation, PolicySpec, ReplicaId,
+    ReplicaObservation, ReplicaPhase, Rung, TickId,
 };
 use preheat_runtime::controller::Controller;
 use preheat_runtime::journal::{Journal, JournalOptions};
@@ -50,6 +50,8 @@ struct Pool {
     journal: Journal,
     now: u64,
     replicas: u64,
+    /// What the machines of replicas to come hold.
+    machine: MachineState,
 }
 
 impl Pool {
@@ -59,7 +61,8 @@ impl Pool {
         let pool = PoolId("chat".to_owned());
         let controller = Controller::new(pool, 1, policy, Memory::default());
         let controller = controller.with_journal(journal.clone());
-        Self { controller, journal, now: 1_000_000, replicas: 0 }
+        let machine = MachineState::default();
+        Self { controller, journal, now: 1_000_000, replicas: 0, machine }
     }
 
     /// Ticks every 2 s, as if a replica were in each of these phases for so many seconds. It is gone
@@ -89,6 +92,8 @@ impl Pool {
                     ttft: None,
                     itl: None,
                     outstanding: None,
+                    passed: [None; 5],
+                    machine: self.machine,
                 };
                 self.controller.tick(Observation {
                     tick: self.controller.next_tick(),
@@ -96,6 +101,7 @@ impl Pool {
                     replicas: vec![replica],
                     gateway: None,
                     replicas_placeable: None,
+                    placeable_on: Vec::new(),
                     replicas_allowed: None,
                     scheduled: Vec::new(),
                     controls: Controls::default(),
@@ -165,6 +171,41 @@ fn where_the_time_goes_in_words_and_pictures() {
     let assumed =
         "loading takes 39 s: 10.0 s to start a process, and 72.6 GB of weights at 2.5 GB/s";
     assert_eq!(weights["assumption"], assumed);
+}
+
+#[test]
+fn starts_are_told_apart_by_what_their_machine_held() {
+    use ReplicaPhase::{Loading, Pulling, Ready, Warming};
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("journal.db");
+    let mut pool = Pool::begun(&path);
+    pool.machine = MachineState::BARE;
+    pool.lives(&[(Pulling, 60), (Loading, 90), (Warming, 30), (Ready, 20)]);
+    pool.lives(&[(Pulling, 80), (Loading, 90), (Warming, 30), (Ready, 20)]);
+    pool.machine = MachineState { image: Some(true), weights: Some(true) };
+    pool.lives(&[(Pulling, 2), (Loading, 20), (Warming, 30), (Ready, 20)]);
+    pool.machine = MachineState::default();
+    pool.lives(&[(Loading, 70), (Warming, 30), (Ready, 20)]);
+    pool.ended();
+    let text = coldstart(&path, &[]);
+    let from = text.find("on a machine with").expect("they are told");
+    let table = text.get(from..).and_then(|rest| rest.split("\n\n").next()).expect("a table");
+    insta::assert_snapshot!(table, @r"
+    on a machine with          starts      p50      p90
+    image and weights               1     52 s     52 s
+    neither image nor weights       2    180 s    200 s
+    nobody knows                    1    100 s    100 s
+    ");
+    let why = preheat(&["why", "--journal", path.to_str().expect("a path in UTF-8")]);
+    let why = String::from_utf8(why.stdout).expect("text is UTF-8");
+    let line = why.lines().find(|line| line.contains("Starts on machines")).expect("one");
+    let told = "Starts on machines with neither image nor weights 180 s (200 s at p90, 2 seen); \
+                image and weights 52 s (52 s at p90, 1 seen).";
+    assert_eq!(line.trim(), told);
+    let told = json(&path, &[]);
+    let machines = told["pools"][0]["machines"].as_array().expect("a list");
+    let warm = serde_json::json!({"image": true, "weights": true});
+    assert_eq!((&machines[0]["machine"], &machines[0]["mean_s"]), (&warm, &52.0.into()));
 }
 
 #[test]

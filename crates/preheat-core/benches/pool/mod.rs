@@ -39,6 +39,8 @@ pub(crate) fn observation(tick: u64, replicas: u64, in_flight: u32) -> Observati
         ttft: None,
         itl: Some(Sample::new(itl, now)),
         outstanding: Some(Sample::new(in_flight, now)),
+        passed: [None; 5],
+        machine: preheat_core::MachineState::default(),
     };
     let gateway = GatewayObservation {
         observed_at: now,
@@ -61,6 +63,7 @@ pub(crate) fn observation(tick: u64, replicas: u64, in_flight: u32) -> Observati
         replicas,
         gateway: Some(gateway),
         replicas_placeable: None,
+        placeable_on: Vec::new(),
         replicas_allowed: None,
         scheduled: Vec::new(),
         controls: Controls::default(),

@@ -30,6 +30,8 @@ fn replica(id: u64) -> ReplicaObservation {
         ttft: None,
         itl: None,
         outstanding: None,
+        passed: [None; 5],
+        machine: crate::MachineState::default(),
     }
 }
 
@@ -40,6 +42,7 @@ fn observation(tick: u64, replicas: Vec<ReplicaObservation>) -> Observation {
         replicas,
         gateway: None,
         replicas_placeable: None,
+        placeable_on: Vec::new(),
         replicas_allowed: None,
         scheduled: Vec::new(),
         controls: Controls::default(),

@@ -1,7 +1,7 @@
 //! Follows every replica's way to ready, phase by phase, through what is seen at each tick.
 //!
 //! The phases of a start tile it: one that came and went between two ticks is counted with the one
-//! seen before it. A replica that crashes starts anew from its crash; the start that it was in is cut
+//! seen before it, unless the world itself tells how long it took. A replica that crashes starts anew from its crash; the start that it was in is cut
 //! short there.
 //!
 //! **Invariant:** nothing here knows what the times are used for.
@@ -9,8 +9,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::memory::{ColdStartSample, PhaseTimes, ReplicaMemory, StartMemory};
-use crate::observation::{Observation, ReplicaId, ReplicaObservation, ReplicaPhase};
+use crate::memory::{ColdStartSample, ReplicaMemory, StartMemory};
+use crate::observation::{
+    MachineState, Observation, PhaseTimes, ReplicaId, ReplicaObservation, ReplicaPhase,
+};
 use crate::units::Instant;
 
 /// Phases of a cold start, in the order in which they are passed.
@@ -93,7 +95,7 @@ fn step(
     if !replica.phase.is_starting() {
         let start = entry.start.take()?;
         if replica.phase == ReplicaPhase::Ready {
-            return Some(start.ready(at));
+            return Some(start.ready(at, &replica.passed));
         }
         // Draining or in standby, it may have been ready for a moment, or not.
         let cut_short = start.given_up(at).filter(|_| replica.phase == ReplicaPhase::Stopped);
@@ -107,6 +109,8 @@ fn step(
         }
         Some(start) => {
             start.enter(replica.phase, at);
+            hear(&mut start.phases, &replica.passed);
+            start.notice(replica);
             None
         }
         None => {
@@ -123,13 +127,22 @@ fn step(
 
 impl StartMemory {
     fn begun(replica: &ReplicaObservation, since: Instant) -> Self {
-        Self {
+        let mut begun = Self {
             since,
             phase: replica.phase,
             phase_since: replica.phase_since,
-            phases: PhaseTimes::default(),
+            phases: replica.passed,
             restarts: replica.restarts,
-        }
+            machine: MachineState::default(),
+        };
+        begun.notice(replica);
+        begun
+    }
+
+    /// What its machine held when it came there, as soon as that is told.
+    fn notice(&mut self, replica: &ReplicaObservation) {
+        self.machine.image = self.machine.image.or(replica.machine.image);
+        self.machine.weights = self.machine.weights.or(replica.machine.weights);
     }
 
     /// Whether it is a wake, not a cold start.
@@ -158,20 +171,26 @@ impl StartMemory {
         self.phase_since = at;
     }
 
-    fn ready(&self, at: Instant) -> EndedStart {
+    fn ready(&self, at: Instant, told: &PhaseTimes) -> EndedStart {
         let took = at.since(self.since);
         if self.is_wake() {
             return EndedStart::Wake(took);
         }
-        let phases = self.passed(at, START_PHASES.len());
-        EndedStart::ColdStart(ColdStartSample { took, phases, given_up_in: None })
+        let mut phases = self.passed(at, START_PHASES.len());
+        hear(&mut phases, told);
+        EndedStart::ColdStart(ColdStartSample {
+            took,
+            phases,
+            given_up_in: None,
+            machine: self.machine,
+        })
     }
 
     /// What is known of it if it is cut short at `at`; nothing is kept of wakes.
     pub(crate) fn given_up(&self, at: Instant) -> Option<ColdStartSample> {
         let index = self.index()?;
         let (took, phases) = (at.since(self.since), self.passed(at, index));
-        Some(ColdStartSample { took, phases, given_up_in: Some(self.phase) })
+        Some(ColdStartSample { took, phases, given_up_in: Some(self.phase), machine: self.machine })
     }
 
     /// Times in the phases when the present one ends at `at` and that of index `next` comes: those
@@ -186,6 +205,13 @@ impl StartMemory {
             *present = Some(self.phase_took(at));
         }
         phases
+    }
+}
+
+/// What the world tells of phases that were left goes before what ticks have seen of them.
+fn hear(seen: &mut PhaseTimes, told: &PhaseTimes) {
+    for (seen, told) in seen.iter_mut().zip(told) {
+        *seen = told.or(*seen);
     }
 }
 

@@ -4,26 +4,31 @@
 //! ([`Survival`]). While few starts are known, the policy's prior counts as two more; it is divided
 //! among the phases as the starts that were seen are.
 //!
+//! Where a world tells what machines hold, starts on machines that hold the same are learned from
+//! together; while few of those are known, from all starts of the pool.
+//!
 //! **Invariant:** where a world shows starts as one phase, that phase is the whole start, and every
-//! figure is that of whole starts.
+//! figure is that of whole starts. Where it tells nothing of machines, all starts are alike.
 
 mod follow;
+mod known;
 mod survival;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 pub use follow::{EndedStart, START_PHASES, StartFollower};
 pub use survival::Survival;
 
-use crate::decision::{ColdStartExplanation, PhaseExplanation};
+use crate::decision::{ColdStartExplanation, MachineExplanation};
 use crate::memory::{ColdStartSample, Memory, START_SAMPLES_MAX, StartMemory, push_bounded};
-use crate::observation::{Observation, ReplicaId};
+use crate::observation::{MachineState, Observation, ReplicaId};
 use crate::policy::PolicySpec;
 use crate::units::Instant;
+use known::{Known, Times};
 
 /// The prior counts as two observed starts, its median and its 90th percentile, until this many
-/// real ones are known.
+/// real ones are known; until then, too, starts on machines of one state are too few to tell.
 const PRIOR_UNTIL_SAMPLES: usize = 8;
 /// A start that takes this many times the 90th percentile is overdue: it may never end.
 const OVERDUE_FACTOR: f64 = 1.5;
@@ -41,11 +46,14 @@ pub(crate) fn remember(memory: &mut Memory, observation: &Observation) {
     }
 }
 
-/// Keeps as many starts of either kind. One that was given up is forgotten with the last that became
-/// ready before it: a spell of starts that hung must not be believed for ever.
+/// Keeps as many starts of either kind on machines of each state. One that was given up is forgotten
+/// with the last that became ready before it: a spell of starts that hung must not be believed for
+/// ever.
 fn push(starts: &mut VecDeque<ColdStartSample>, sample: ColdStartSample) {
-    let is_same =
-        |other: &ColdStartSample| other.given_up_in.is_none() == sample.given_up_in.is_none();
+    let is_same = |other: &ColdStartSample| {
+        other.machine == sample.machine
+            && other.given_up_in.is_none() == sample.given_up_in.is_none()
+    };
     starts.push_back(sample);
     if starts.iter().filter(|other| is_same(other)).count() <= START_SAMPLES_MAX {
         return;
@@ -53,117 +61,106 @@ fn push(starts: &mut VecDeque<ColdStartSample>, sample: ColdStartSample) {
     let Some(oldest) = starts.iter().position(is_same) else { return };
     if sample.given_up_in.is_some() {
         starts.remove(oldest);
-    } else {
-        starts.drain(..=oldest);
+        return;
     }
+    let mut index = 0;
+    starts.retain(|other| {
+        let is_older = index <= oldest;
+        index += 1;
+        !(is_older && other.machine == sample.machine)
+    });
+}
+
+/// The newest starts of all that are kept, as many of either kind as [`push`] keeps of one state.
+fn newest(starts: &VecDeque<ColdStartSample>) -> Vec<ColdStartSample> {
+    let ready = starts.iter().rev().enumerate().filter(|(_, start)| start.given_up_in.is_none());
+    let beyond = ready.map(|(back, _)| back).nth(START_SAMPLES_MAX);
+    let from = beyond.map_or(0, |back| starts.len().saturating_sub(back));
+    let given_up = starts.iter().skip(from).filter(|start| start.given_up_in.is_some()).count();
+    let mut to_skip = given_up.saturating_sub(START_SAMPLES_MAX);
+    let kept = starts.iter().skip(from).filter(|start| {
+        let is_skipped = start.given_up_in.is_some() && to_skip > 0;
+        to_skip -= usize::from(is_skipped);
+        !is_skipped
+    });
+    kept.copied().collect()
 }
 
 /// How long starts take, as known at one tick.
 pub(crate) struct StartTimes {
     now: Instant,
     tick_interval: Duration,
-    samples: u32,
-    censored: u32,
-    whole: Times,
+    /// All starts, wherever they were.
+    all: Known,
+    /// Those on machines that held the same, by what they held.
+    by_machine: BTreeMap<MachineState, Known>,
+    /// The slowest machine that a start may come to, where it makes a difference, and the 90th
+    /// percentile there.
+    slowest: Option<(MachineState, Duration)>,
     wakes: Times,
-    /// By place in [`START_PHASES`]; those that no start was seen to pass are absent.
-    phases: [Option<PhaseTimesKnown>; START_PHASES.len()],
-}
-
-/// How long something takes, and from when on it is not believed to end.
-struct Times {
-    known: Survival,
-    overdue_after: Duration,
-}
-
-struct PhaseTimesKnown {
-    samples: u32,
-    censored: u32,
-    times: Times,
 }
 
 impl StartTimes {
-    /// From what memory holds at `now`.
-    pub(crate) fn learned(spec: &PolicySpec, memory: &Memory, now: Instant) -> Self {
-        let starts = memory.cold_starts.iter();
-        let ready = starts.filter(|start| start.given_up_in.is_none()).count();
-        let mut known = Self {
-            now,
-            tick_interval: spec.tick_interval,
-            samples: u32::try_from(ready).unwrap_or(u32::MAX),
-            censored: 0,
-            whole: Times { known: Survival::default(), overdue_after: Duration::MAX },
-            wakes: wakes(spec, &memory.wakes),
-            phases: [const { None }; START_PHASES.len()],
-        };
-        // What is overdue is told by starts that have ended; one that never does must not move the
-        // bound that it is measured by.
-        let mut starts: Vec<ColdStartSample> = memory.cold_starts.iter().copied().collect();
-        known.bound(spec, &starts, ready);
-        let under_way = memory.replicas.values().filter_map(|replica| replica.start);
-        let credited = under_way.filter(|start| !known.is_overdue(start));
-        let credited: Vec<_> = credited.filter_map(|start| start.given_up(now)).collect();
-        starts.extend(credited);
-        known.learn(spec, &starts, ready);
+    /// From what memory holds at the observation's time.
+    pub(crate) fn learned(spec: &PolicySpec, memory: &Memory, observation: &Observation) -> Self {
+        let now = observation.now;
+        let starts = &memory.cold_starts;
+        let under_way = || memory.replicas.values().filter_map(|replica| replica.start);
+        let all = Known::learned(spec, now, newest(starts), under_way());
+        let told = starts.iter().map(|start| start.machine);
+        let told = told.chain(under_way().map(|start| start.machine));
+        let mut by_machine = BTreeMap::new();
+        for machine in told.filter(|machine| !machine.is_unknown()) {
+            by_machine.entry(machine).or_insert_with(|| {
+                let starts = starts.iter().copied().filter(|start| start.machine == machine);
+                let under_way = under_way().filter(|start| start.machine == machine);
+                Known::learned(spec, now, starts.collect(), under_way)
+            });
+        }
+        let wakes = wakes(spec, &memory.wakes);
+        let tick_interval = spec.tick_interval;
+        let mut known = Self { now, tick_interval, all, by_machine, slowest: None, wakes };
+        let places = observation.placeable_on.iter().filter(|machine| !machine.is_unknown());
+        let slowest = places.map(|machine| (known.p90_on(*machine), *machine)).max();
+        known.slowest = slowest.map(|(p90, machine)| (machine, p90));
         known
     }
 
-    /// Sets from when on starts and phases are overdue.
-    fn bound(&mut self, spec: &PolicySpec, starts: &[ColdStartSample], ready: usize) {
-        let ended = |times: Vec<(Duration, bool)>| {
-            Survival::of(times.into_iter().filter(|(_, is_censored)| !is_censored)).quantile(0.9)
-        };
-        let p90 = ended(with_prior(starts.iter().map(whole), prior(spec, 1.0), ready));
-        self.whole.overdue_after = p90.mul_f64(OVERDUE_FACTOR);
-        // A phase may be late by as much as a start: one of a second is not overdue after two.
-        let grace = self.whole.overdue_after.saturating_sub(p90);
-        for (index, share) in shares(starts).into_iter().enumerate() {
-            let Some(slot) = self.phases.get_mut(index).filter(|_| share > 0.0) else { continue };
-            let times = starts.iter().filter_map(|start| phase(start, index));
-            let p90 = ended(with_prior(times, prior(spec, share), ready));
-            let overdue_after = p90.saturating_add(grace);
-            let times = Times { known: Survival::default(), overdue_after };
-            *slot = Some(PhaseTimesKnown { samples: 0, censored: 0, times });
+    /// The 90th percentile of starts on machines that hold this. While few are known, it is that of
+    /// all starts, or what was seen of those few where that is longer.
+    fn p90_on(&self, machine: MachineState) -> Duration {
+        let all = self.all.p90();
+        match self.by_machine.get(&machine) {
+            Some(known) if known.is_enough() => known.p90(),
+            Some(known) => all.max(known.p90_seen()),
+            None => all,
         }
     }
 
-    /// Learns from starts that have ended and those under way.
-    fn learn(&mut self, spec: &PolicySpec, starts: &[ColdStartSample], ready: usize) {
-        let censored = |times: &[(Duration, bool)]| {
-            let count = times.iter().filter(|(_, is_censored)| *is_censored).count();
-            u32::try_from(count).unwrap_or(u32::MAX)
-        };
-        let times = with_prior(starts.iter().map(whole), prior(spec, 1.0), ready);
-        self.censored = censored(&times);
-        self.whole.known = Survival::of(times);
-        for (index, share) in shares(starts).into_iter().enumerate() {
-            let Some(Some(known)) = self.phases.get_mut(index) else { continue };
-            let times: Vec<_> = starts.iter().filter_map(|start| phase(start, index)).collect();
-            let passed = times.iter().filter(|(took, cut)| !cut && !took.is_zero()).count();
-            known.samples = u32::try_from(passed).unwrap_or(u32::MAX);
-            known.censored = censored(&times);
-            known.times.known = Survival::of(with_prior(times, prior(spec, share), ready));
-        }
+    /// What is known of starts like this one.
+    fn known(&self, start: &StartMemory) -> &Known {
+        self.by_machine.get(&start.machine).filter(|known| known.is_enough()).unwrap_or(&self.all)
     }
 
     /// The distribution of cold starts as known now.
     pub(crate) fn explain(&self) -> ColdStartExplanation {
-        let (p50, p90) = (self.whole.known.quantile(0.5), self.whole.known.quantile(0.9));
-        let explained = self.phases.iter().zip(START_PHASES).filter_map(|(known, phase)| {
-            let known = known.as_ref()?;
-            let quantile = |q| known.times.known.quantile_beyond(Duration::ZERO, q);
-            let (p50, p90) = (quantile(0.5)?, quantile(0.9)?);
-            let (samples, censored) = (known.samples, known.censored);
-            Some(PhaseExplanation { phase, samples, censored, p50, p90 })
+        let p90 = self.slowest.map_or_else(|| self.all.p90(), |(_, p90)| p90);
+        let by_machine = self.by_machine.iter().map(|(machine, known)| MachineExplanation {
+            machine: *machine,
+            samples: known.samples,
+            censored: known.censored,
+            p50: known.p50_seen(),
+            p90: known.p90_seen(),
         });
-        let phases: Vec<PhaseExplanation> = explained.collect();
         ColdStartExplanation {
-            samples: self.samples,
-            censored: self.censored,
-            p50,
-            p90,
+            samples: self.all.samples,
+            censored: self.all.censored,
+            p50: self.all.p50(),
+            p90: self.all.p90(),
             lead_time: self.tick_interval + p90,
-            phases: if phases.len() > 1 { phases } else { Vec::new() },
+            phases: self.all.explain_phases(),
+            by_machine: by_machine.collect(),
+            slowest: self.slowest.map(|(machine, _)| machine),
         }
     }
 
@@ -177,78 +174,19 @@ impl StartTimes {
     /// already has, of each phase to come the median.
     pub(crate) fn residual(&self, memory: &Memory, replica: ReplicaId) -> Option<Duration> {
         let start = memory.replicas.get(&replica)?.start?;
-        if self.is_overdue(&start) {
-            return None;
-        }
-        let (times, age, index) = self.measure(&start);
-        let present = times.known.quantile_beyond(age, 0.5).unwrap_or(age).saturating_sub(age);
-        let Some(index) = index else { return Some(present) };
-        let to_come = self.phases.iter().skip(index + 1).flatten();
-        Some(to_come.fold(present, |sum, phase| sum + phase.times.known.quantile(0.5)))
-    }
-
-    fn is_overdue(&self, start: &StartMemory) -> bool {
-        let (times, age, _) = self.measure(start);
-        age > times.overdue_after
-    }
-
-    /// What a start is measured by, its age by that measure, and the place of the phase if it is one:
-    /// its present phase where that is known, else the whole.
-    fn measure(&self, start: &StartMemory) -> (&Times, Duration, Option<usize>) {
-        let age = self.now.since(start.since);
         if start.is_wake() {
-            return (&self.wakes, age, None);
+            let age = self.now.since(start.since);
+            let present = self.wakes.known.quantile_beyond(age, 0.5).unwrap_or(age);
+            return (age <= self.wakes.overdue_after).then(|| present.saturating_sub(age));
         }
-        let index = start.index();
-        let known = index.and_then(|index| self.phases.get(index)?.as_ref());
-        match known {
-            Some(known) => (&known.times, start.phase_took(self.now), index),
-            None => (&self.whole, age, None),
-        }
+        self.known(&start).residual(&start, self.now)
     }
 }
 
 fn wakes(spec: &PolicySpec, wakes: &VecDeque<Duration>) -> Times {
     let times = wakes.iter().map(|took| (*took, false));
     let prior = spec.standby.map_or(WAKE_PRIOR, |standby| standby.wake_prior);
-    let known = Survival::of(with_prior(times, [prior; 2], wakes.len()));
+    let known = Survival::of(known::with_prior(times, [prior; 2], wakes.len()));
     let overdue_after = known.quantile(0.9).mul_f64(OVERDUE_FACTOR);
     Times { known, overdue_after }
-}
-
-/// A whole start's time, and whether it was cut short.
-fn whole(start: &ColdStartSample) -> (Duration, bool) {
-    (start.took, start.given_up_in.is_some())
-}
-
-/// The same of one of its phases; `None` where that is not known, or was not reached.
-fn phase(start: &ColdStartSample, index: usize) -> Option<(Duration, bool)> {
-    let took = (*start.phases.get(index)?)?;
-    Some((took, start.given_up_in == START_PHASES.get(index).copied()))
-}
-
-/// Share of each phase in the starts that became ready.
-fn shares(starts: &[ColdStartSample]) -> [f64; START_PHASES.len()] {
-    let mut totals = [0.0; START_PHASES.len()];
-    for start in starts.iter().filter(|start| start.given_up_in.is_none()) {
-        for (total, took) in totals.iter_mut().zip(start.phases) {
-            *total += took.unwrap_or_default().as_secs_f64();
-        }
-    }
-    let all: f64 = totals.iter().sum();
-    totals.map(|total| if total > 0.0 { total / all } else { 0.0 })
-}
-
-fn prior(spec: &PolicySpec, share: f64) -> [Duration; 2] {
-    [spec.cold_start_prior.p50, spec.cold_start_prior.p90].map(|prior| prior.mul_f64(share))
-}
-
-/// Times, with the prior among them while few starts are known.
-fn with_prior(
-    times: impl IntoIterator<Item = (Duration, bool)>,
-    prior: [Duration; 2],
-    ready: usize,
-) -> Vec<(Duration, bool)> {
-    let prior = prior.map(|took| (took, false)).into_iter();
-    times.into_iter().chain(prior.filter(|_| ready < PRIOR_UNTIL_SAMPLES)).collect()
 }

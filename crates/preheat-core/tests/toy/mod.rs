@@ -227,6 +227,8 @@ impl Toy {
                     ttft: None,
                     itl,
                     outstanding: self.gateway_visible.then_some(Sample::new(in_flight, now)),
+                    passed: [None; 5],
+                    machine: preheat_core::MachineState::default(),
                 }
             })
             .collect();
@@ -252,6 +254,7 @@ impl Toy {
             replicas,
             gateway,
             replicas_placeable: self.replicas_placeable,
+            placeable_on: Vec::new(),
             replicas_allowed: self.replicas_allowed.clone(),
             scheduled: self.scheduled.clone(),
             controls: self.controls,

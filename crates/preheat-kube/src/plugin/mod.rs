@@ -5,15 +5,21 @@
 //!
 //! **Invariant:** nothing is written.
 
+mod advice;
+mod nodes;
 mod text;
 
-use k8s_openapi::api::core::v1::Event;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use kube::api::ListParams;
 use kube::{Api, Client};
 
 use crate::cluster::chain;
 use crate::resource::InferenceAutoscaler;
 
+pub use advice::{Advice, Model, advise};
+pub use nodes::{NodeRow, advice_text, model, node_rows, node_table};
 pub use text::{status, why};
 
 /// Why something could not be shown.
@@ -105,4 +111,33 @@ pub async fn events(
     let about = ListParams::default().fields(&format!("involvedObject.uid={uid}"));
     let listed = api.list(&about).await;
     listed.map(|list| list.items).map_err(|error| PluginError::Api(chain(&error)))
+}
+
+/// The cluster's nodes.
+///
+/// # Errors
+/// When the apiserver does not tell.
+pub async fn nodes(client: &Client) -> Result<Vec<Arc<Node>>, PluginError> {
+    let listed = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
+    let listed = listed.map_err(|error| PluginError::Api(chain(&error)))?;
+    Ok(listed.items.into_iter().map(Arc::new).collect())
+}
+
+/// The pods of a resource's target, as its status says which these are; none before it does.
+///
+/// # Errors
+/// When the apiserver does not tell.
+pub async fn pods(
+    client: &Client,
+    resource: &InferenceAutoscaler,
+) -> Result<Vec<Arc<Pod>>, PluginError> {
+    let selector = resource.status.as_ref().and_then(|status| status.selector.as_deref());
+    let Some(selector) = selector.filter(|selector| !selector.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let namespace = resource.metadata.namespace.as_deref().unwrap_or_default();
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let listed = api.list(&ListParams::default().labels(selector)).await;
+    let listed = listed.map_err(|error| PluginError::Api(chain(&error)))?;
+    Ok(listed.items.into_iter().map(Arc::new).collect())
 }

@@ -28,6 +28,9 @@ fn pods(phases: &[ReplicaPhase]) -> Vec<Replica> {
         phase,
         phase_since: Instant::ORIGIN,
         created_at: Instant::ORIGIN,
+        passed: [None; 5],
+        node: None,
+        machine: preheat_core::MachineState::default(),
         restarts: 0,
         address: None,
         deletion_cost: None,
@@ -54,6 +57,7 @@ fn after(
         replicas: replicas.iter().map(|replica| replica.observation.clone()).collect(),
         gateway: None,
         replicas_placeable: None,
+        placeable_on: Vec::new(),
         replicas_allowed: None,
         scheduled: Vec::new(),
         controls: Controls::default(),
@@ -77,7 +81,16 @@ fn after(
         Mode::Publish => (None, Some(2)),
         Mode::Act | Mode::Observe => (Some(Written::confirmed(2)), None),
     };
-    let facts = Facts { generation: 7, now, written, written_at: None, published, seen: Ok(&seen) };
+    let facts = Facts {
+        generation: 7,
+        now,
+        written,
+        written_at: None,
+        published,
+        weights_nodes: &[],
+        starts_per_day: None,
+        seen: Ok(&seen),
+    };
     status(before, &facts)
 }
 
@@ -188,11 +201,16 @@ fn trouble_is_named_and_nothing_is_invented() {
         written: None,
         written_at: None,
         published: None,
+        weights_nodes: &["n1".to_owned()],
+        starts_per_day: Some(12.34),
         seen: Err(&trouble),
     };
     let status = status(&InferenceAutoscalerStatus::default(), &facts);
     assert_eq!(status.summary.as_deref(), Some("there is no Deployment `chat` in this namespace"));
     assert_eq!((status.ready_replicas, status.desired_replicas), (None, None));
+    // What is known of nodes is kept for whoever goes on from there.
+    assert_eq!(status.weights_nodes, ["n1"]);
+    assert_eq!(status.starts_per_day, Some(12.3));
     assert_eq!(shown(&status, "Ready"), format!("False TargetMissing since {NOON}"));
 }
 

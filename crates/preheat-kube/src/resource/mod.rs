@@ -22,7 +22,7 @@ pub use spec::{
     Behavior, ColdStart, Engine, EngineType, FallbackSpec, InferenceAutoscaler,
     InferenceAutoscalerSpec, Metrics, Mode, Pause, ScaleDown, ScaleLimit, SloSpec, TargetRef,
 };
-pub use status::{Condition, ConditionStatus, InferenceAutoscalerStatus};
+pub use status::{ColdStartStatus, Condition, ConditionStatus, InferenceAutoscalerStatus};
 
 /// API group of everything that preheat defines.
 pub const GROUP: &str = "preheat.dev";

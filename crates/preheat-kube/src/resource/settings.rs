@@ -31,6 +31,8 @@ pub struct Settings {
     pub quota: Option<Quota>,
     /// What to hold when nobody tells anything.
     pub fallback: Option<Fallback>,
+    /// Label of the nodes that hold the model's weights.
+    pub weights_label: Option<String>,
 }
 
 /// GPUs that are shared, and by which terms.
@@ -130,6 +132,7 @@ impl Settings {
             schedules,
             quota,
             fallback,
+            weights_label: spec.cold_start.weights_node_label.clone(),
         })
     }
 }

@@ -384,6 +384,14 @@ pub struct ColdStart {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration")]
     pub p90: Option<String>,
+    /// A label of the nodes that hold this model's weights, as a cache that places them writes it;
+    /// any value but `false` counts. Without it, nodes hold them where a replica has been ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 317),
+        regex(pattern = r"^([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$")
+    )]
+    pub weights_node_label: Option<String>,
 }
 
 /// How scaling behaves.

@@ -58,11 +58,40 @@ pub struct InferenceAutoscalerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub selector: Option<String>,
+    /// Starts that became ready, a day; absent until an hour was watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_per_day: Option<f64>,
+    /// How long starts take, by what their node held.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub cold_starts: Vec<ColdStartStatus>,
+    /// Nodes where a replica has been ready, and which so have loaded this model's weights.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 253)))]
+    pub weights_nodes: Vec<String>,
     /// How things are, one entry for each type.
     #[serde(default)]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map",
         "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// How long starts take on nodes that held the same.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ColdStartStatus {
+    /// Whether the image was there; absent where nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<bool>,
+    /// Whether the weights were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<bool>,
+    /// Starts that became ready.
+    pub seen: u32,
+    /// Median, in seconds.
+    pub p50_seconds: f64,
+    /// 90th percentile, in seconds.
+    pub p90_seconds: f64,
 }
 
 /// One aspect of how things are.

@@ -17,6 +17,9 @@ fn pod(uid: &str, phase: ReplicaPhase, created: u64) -> SeenPod {
         phase,
         phase_since: at(created),
         created_at: at(created),
+        passed: [None; 5],
+        node: None,
+        machine: preheat_core::MachineState::default(),
         restarts: 0,
         address: None,
         deletion_cost: None,
@@ -123,4 +126,27 @@ fn phases_never_begin_before_the_one_before() {
     ready.phase = Draining;
     ready.phase_since = at(15);
     assert_eq!(roster.take(vec![ready], 0, at(16))[0].observation.phase_since, at(15));
+}
+
+#[test]
+fn a_pod_tells_of_phases_that_no_tick_saw() {
+    let mut roster = Roster::default();
+    // Ordered at 10, made at 13, first seen while its weights are fetched.
+    assert_eq!(shown(&roster.take(Vec::new(), 1, at(10))), ["r0 - pending"]);
+    let secs = |seconds| Some(Duration::from_secs(seconds));
+    let told =
+        |phase, since, passed| SeenPod { phase_since: at(since), passed, ..pod("a", phase, 13) };
+    let before = [secs(0), secs(30), secs(20), None, None];
+    let loading = told(Loading, 63, before);
+    let seen = roster.take(vec![loading], 1, at(70));
+    let expected = [secs(3), secs(30), secs(20), None, None];
+    assert_eq!((seen[0].observation.phase_since, seen[0].observation.passed), (at(63), expected));
+    // It has pulled again meanwhile, and loads again.
+    let again = told(Loading, 90, [secs(0), secs(30), secs(25), secs(22), None]);
+    let seen = roster.take(vec![again], 1, at(92));
+    assert_eq!(seen[0].observation.phase_since, at(90));
+    // It tells when it has become ready, and not again.
+    let ready = || told(Ready, 120, before);
+    assert_eq!(roster.take(vec![ready()], 1, at(122))[0].observation.passed, expected);
+    assert_eq!(roster.take(vec![ready()], 1, at(124))[0].observation.passed, [None; 5]);
 }

@@ -1,5 +1,6 @@
-//! A kubelet for every pod of the cluster: binds it, moves it through its phases, runs an emulated
-//! engine for it, and lets that finish its requests when the pod is deleted.
+//! A kubelet for every pod of the cluster: binds it to a node, pulls its image, runs its init
+//! containers and an emulated engine for it, and lets that finish its requests when the pod is
+//! deleted. It writes what a real one writes on the way.
 //!
 //! Each pod has a loopback address of its own, so that all engines listen on the same port.
 
@@ -24,6 +25,8 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::nodes::{NODE_OF_ITS_OWN, Nodes};
+
 /// Where every engine listens.
 pub(crate) const PORT: u16 = 8000;
 /// The model that all of them serve.
@@ -32,6 +35,9 @@ pub(crate) const MODEL: &str = "tiny";
 const START_UP: Duration = Duration::from_millis(1500);
 /// Batch slots of an engine.
 pub(crate) const SLOTS: u32 = 4;
+
+/// Time that an init container takes where its node has not run it before.
+const WEIGHTS_TIME: Duration = Duration::from_secs(2);
 
 /// Ready pods that are not ending, by namespace: what an EndpointSlice would list.
 pub(crate) type Endpoints = Arc<Mutex<BTreeMap<String, Vec<SocketAddr>>>>;
@@ -63,6 +69,7 @@ impl Kubelet {
 
 /// One life for each pod, told when its pod is to go and with which grace.
 async fn run(client: Client, endpoints: Endpoints, mut stopped: watch::Receiver<bool>) {
+    let nodes = Nodes::new(client.clone());
     let pods: Api<Pod> = Api::all(client.clone());
     let stream = watcher(pods, watcher::Config::default()).default_backoff().touched_objects();
     let mut stream = pin!(stream);
@@ -87,7 +94,8 @@ async fn run(client: Client, endpoints: Endpoints, mut stopped: watch::Receiver<
                 let number = lives.len();
                 lives.insert(uid, life);
                 let (client, endpoints) = (client.clone(), Arc::clone(&endpoints));
-                tasks.spawn(PodLife::new(client, endpoints, &pod, number).run(told));
+                let nodes = nodes.clone();
+                tasks.spawn(PodLife::new(client, endpoints, nodes, &pod, number).run(told));
             }
             Some(_) | None => {}
         }
@@ -100,56 +108,123 @@ struct PodLife {
     name: String,
     namespace: String,
     container: String,
+    image: String,
+    inits: Vec<String>,
+    /// Whether it shares its node with nobody of its namespace.
+    alone: bool,
     address: SocketAddr,
     endpoints: Endpoints,
+    nodes: Nodes,
+    status: Mutex<PodText>,
+}
+
+/// What was written of a pod.
+#[derive(Default)]
+struct PodText {
+    /// Conditions and since when they are as they are.
+    conditions: BTreeMap<&'static str, (bool, String)>,
+    inits: Vec<Value>,
 }
 
 impl PodLife {
-    fn new(client: Client, endpoints: Endpoints, pod: &Pod, number: usize) -> Self {
+    fn new(client: Client, endpoints: Endpoints, nodes: Nodes, pod: &Pod, number: usize) -> Self {
         let namespace = pod.namespace().unwrap();
         let [high, low] = u16::try_from(number + 1).unwrap().to_be_bytes();
+        let spec = pod.spec.as_ref().unwrap();
+        let inits = spec.init_containers.iter().flatten();
         Self {
             pods: Api::namespaced(client, &namespace),
             name: pod.name_any(),
             namespace,
-            container: pod.spec.as_ref().unwrap().containers[0].name.clone(),
+            container: spec.containers[0].name.clone(),
+            image: spec.containers[0].image.clone().unwrap(),
+            inits: inits.map(|container| container.name.clone()).collect(),
+            alone: pod.labels().contains_key(NODE_OF_ITS_OWN),
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 77, high, low)), PORT),
             endpoints,
+            nodes,
+            status: Mutex::default(),
         }
     }
 
     /// From binding to the end. An object that vanishes meanwhile ends it early.
     async fn run(self, mut told: watch::Receiver<Option<Duration>>) {
         let life = async {
-            self.bind().await?;
-            self.set(&json!({"waiting": {"reason": "ContainerCreating"}}), false).await?;
+            let node = self.place().await?;
+            let creating =
+                if self.inits.is_empty() { "ContainerCreating" } else { "PodInitializing" };
+            let waiting = json!({"waiting": {"reason": creating}});
+            self.set(&waiting, false).await?;
+            self.nodes.pull(&node, &self.image).await?;
+            self.initialize(&node, &waiting).await?;
             self.serve(told.clone()).await
         };
         let lived: kube::Result<()> = life.await;
-        if lived.is_err() {
-            return;
+        if lived.is_ok() {
+            told_to_go(&mut told).await;
+            let params = DeleteParams::default().grace_period(0);
+            // It may be gone by now.
+            let _deleted = self.pods.delete(&self.name, &params).await;
         }
-        told_to_go(&mut told).await;
-        let params = DeleteParams::default().grace_period(0);
-        // It may be gone by now.
-        let _deleted = self.pods.delete(&self.name, &params).await;
+        self.nodes.leave(&self.name);
     }
 
-    async fn bind(&self) -> kube::Result<()> {
+    /// Binds it to a node, which is made first where there is none for it.
+    async fn place(&self) -> kube::Result<String> {
+        let alone = self.alone.then_some(self.namespace.as_str());
+        let node = match self.nodes.free(alone, &self.name) {
+            Some(node) => node,
+            None => {
+                let unschedulable = json!({"status": {"conditions": [{
+                    "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+                    "message": "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.",
+                    "lastTransitionTime": now(),
+                }]}});
+                let patch = Patch::Strategic(&unschedulable);
+                self.pods.patch_status(&self.name, &PatchParams::default(), &patch).await?;
+                self.nodes.make(&self.namespace, &self.name).await?
+            }
+        };
         let binding = json!({
             "apiVersion": "v1", "kind": "Binding", "metadata": {"name": self.name},
-            "target": {"apiVersion": "v1", "kind": "Node", "name": "node"},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
         });
         let params = PostParams::default();
         let _bound: Value =
             self.pods.create_subresource("binding", &self.name, &params, &binding).await?;
-        Ok(())
+        Ok(node)
+    }
+
+    /// Runs its init containers, which fetch weights and leave them on the node.
+    async fn initialize(&self, node: &str, waiting: &Value) -> kube::Result<()> {
+        for name in &self.inits {
+            let status = |state: Value| {
+                json!({
+                    "name": name, "ready": false, "restartCount": 0, "image": "weights",
+                    "imageID": "weights", "state": state,
+                })
+            };
+            let began = now();
+            self.status
+                .lock()
+                .unwrap()
+                .inits
+                .push(status(json!({"running": {"startedAt": began}})));
+            self.set(waiting, false).await?;
+            if self.nodes.first_run(node, &self.namespace, name) {
+                tokio::time::sleep(WEIGHTS_TIME).await;
+            }
+            let ended = json!({"terminated": {
+                "exitCode": 0, "reason": "Completed", "startedAt": began, "finishedAt": now(),
+            }});
+            *self.status.lock().unwrap().inits.last_mut().unwrap() = status(ended);
+        }
+        self.set(waiting, false).await
     }
 
     /// Runs the engine until the pod is to go and its requests have ended.
     async fn serve(&self, mut told: watch::Receiver<Option<Duration>>) -> kube::Result<()> {
-        let running =
-            json!({"running": {"startedAt": Timestamp::now().strftime("%FT%TZ").to_string()}});
+        let running = json!({"running": {"startedAt": now()}});
         self.set(&running, false).await?;
         let (lines, mut log) = mpsc::unbounded_channel();
         let mut shutdown = told.clone();
@@ -199,23 +274,52 @@ impl PodLife {
     }
 
     async fn set(&self, state: &Value, ready: bool) -> kube::Result<()> {
-        let now = Timestamp::now().strftime("%FT%TZ").to_string();
-        let status = |holds: bool| if holds { "True" } else { "False" };
-        let condition = |type_: &str, holds: bool| json!({"type": type_, "status": status(holds), "lastTransitionTime": now});
-        let patch = json!({"status": {
-            "phase": if state.get("running").is_some() { "Running" } else { "Pending" },
-            "podIP": self.address.ip(),
-            "podIPs": [{"ip": self.address.ip()}],
-            "conditions": [condition("Ready", ready), condition("ContainersReady", ready)],
-            "containerStatuses": [{
-                "name": self.container, "ready": ready, "restartCount": 0,
-                "image": "engine", "imageID": "engine", "state": state,
-            }],
-        }});
+        let patch = self.text(state, ready);
         let params = PatchParams::default();
         self.pods.patch_status(&self.name, &params, &Patch::Strategic(&patch)).await?;
         Ok(())
     }
+
+    /// The whole of its status.
+    fn text(&self, state: &Value, ready: bool) -> Value {
+        let running = state.get("running").is_some();
+        let mut status = self.status.lock().unwrap();
+        let initialized =
+            status.inits.iter().filter(|init| init["state"].get("terminated").is_some());
+        let initialized = initialized.count() == self.inits.len();
+        let holds = [
+            ("PodReadyToStartContainers", true),
+            ("Initialized", initialized),
+            ("ContainersReady", ready),
+            ("Ready", ready),
+        ];
+        for (type_, holds) in holds {
+            let entry = status.conditions.entry(type_).or_insert_with(|| (holds, now()));
+            if entry.0 != holds {
+                *entry = (holds, now());
+            }
+        }
+        let conditions = status.conditions.iter().map(|(type_, (holds, since))| {
+            let status = if *holds { "True" } else { "False" };
+            json!({"type": type_, "status": status, "lastTransitionTime": since})
+        });
+        json!({"status": {
+            "phase": if running { "Running" } else { "Pending" },
+            "podIP": self.address.ip(),
+            "podIPs": [{"ip": self.address.ip()}],
+            "conditions": conditions.collect::<Vec<_>>(),
+            "initContainerStatuses": status.inits,
+            "containerStatuses": [{
+                "name": self.container, "ready": ready, "restartCount": 0,
+                "image": self.image, "imageID": self.image, "state": state,
+            }],
+        }})
+    }
+}
+
+/// As the apiserver writes times: in whole seconds.
+pub(crate) fn now() -> String {
+    Timestamp::now().strftime("%FT%TZ").to_string()
 }
 
 fn options(listen: SocketAddr) -> EmulatorOptions {

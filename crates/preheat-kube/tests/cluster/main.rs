@@ -16,6 +16,7 @@
 mod control_plane;
 mod custom_kind;
 mod kubelet;
+mod nodes;
 mod scenario;
 mod traffic;
 
@@ -27,6 +28,7 @@ mod observing;
 mod outage;
 mod publishing;
 mod standing_back;
+mod starting;
 mod taking_over;
 
 use std::panic::AssertUnwindSafe;
@@ -53,6 +55,7 @@ const SCENARIOS: &[(&str, Run)] = &[
     ("a_scale_read_before_another_write_is_refused", |s| {
         acting::stale_scales_are_refused(s).boxed()
     }),
+    ("starts_are_followed_node_by_node", |s| starting::are_followed_node_by_node(s).boxed()),
     ("a_schedule_raises_the_floor_ahead_within_the_quota", |s| announced::is_met(s).boxed()),
     ("a_foreign_writer_is_given_way", |s| standing_back::from_a_person(s).boxed()),
     ("a_horizontal_pod_autoscaler_is_given_way", |s| standing_back::from_an_hpa(s).boxed()),

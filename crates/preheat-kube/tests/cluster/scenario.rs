@@ -10,19 +10,20 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use nix::unistd::Pid;
-use preheat_core::{Explanation, Plan};
+use preheat_core::{ColdStartSample, EndedStart, Explanation, Plan, StartFollower};
 use preheat_kube::manifests::NAMESPACE;
 use preheat_kube::resource::{Condition, InferenceAutoscaler, InferenceAutoscalerStatus};
 use preheat_kube::{ControllerOptions, KubeController, LeaseOptions, PoolStatuses};
 use preheat_publish::Counts;
 use preheat_runtime::clock::{Clock, TimeScale};
-use preheat_runtime::journal::{Journal, JournalOptions, JournalReader, replay};
+use preheat_runtime::journal::{Journal, JournalOptions, JournalReader, Selection, replay};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::control_plane::ControlPlane;
 use crate::kubelet::{Endpoints, Kubelet};
+use crate::nodes::NODE_OF_ITS_OWN;
 
 /// The Deployment, and the resource that scales it.
 pub(crate) const NAME: &str = "chat";
@@ -80,9 +81,22 @@ impl Scenario {
 
     /// Makes the Deployment, and waits until all its replicas are ready.
     pub(crate) async fn deploy(&self, replicas: i32) {
+        self.deploy_as(workload(replicas), replicas).await;
+    }
+
+    /// The same with an init container that fetches weights, each pod on a node of its own.
+    pub(crate) async fn deploy_on_nodes(&self, replicas: i32) {
+        let mut spec = workload(replicas);
+        let template = &mut spec["template"];
+        template["metadata"]["labels"][NODE_OF_ITS_OWN] = "yes".into();
+        template["spec"]["initContainers"] = json!([{"name": "weights", "image": "weights"}]);
+        self.deploy_as(spec, replicas).await;
+    }
+
+    async fn deploy_as(&self, spec: Value, replicas: i32) {
         let deployment = json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": NAME},
-            "spec": workload(replicas),
+            "spec": spec,
         });
         let deployment = serde_json::from_value(deployment).unwrap();
         self.deployments().create(&PostParams::default(), &deployment).await.unwrap();
@@ -224,6 +238,27 @@ impl Preheat {
         let report = replayed.await.unwrap();
         assert!(report.first_difference.is_none() && report.differed == 0, "{report:?}");
         report.agreed
+    }
+
+    /// Ends it as SIGTERM does; the cold starts that it saw, in the order of their ends.
+    pub(crate) async fn stop_and_tell_starts(self) -> Vec<ColdStartSample> {
+        let file = self.journal_file.clone();
+        assert!(self.stop().await > 0);
+        let read = tokio::task::spawn_blocking(move || {
+            let reader = JournalReader::open_read_only(file).unwrap();
+            let mut follower = StartFollower::default();
+            let mut starts = Vec::new();
+            for stored in reader.entries(Selection::default()) {
+                let entry = stored.unwrap().entry;
+                let ended = entry.body.observation().map(|seen| follower.observe(seen));
+                starts.extend(ended.into_iter().flatten().filter_map(|ended| match ended {
+                    EndedStart::ColdStart(start) => Some(start),
+                    EndedStart::Wake(_) => None,
+                }));
+            }
+            starts
+        });
+        read.await.unwrap()
     }
 
     /// Ends it as SIGKILL does: nothing is given back.

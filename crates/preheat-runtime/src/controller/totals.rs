@@ -211,6 +211,8 @@ mod tests {
             ttft: None,
             itl: None,
             outstanding: None,
+            passed: [None; 5],
+            machine: preheat_core::MachineState::default(),
         }
     }
 
@@ -226,6 +228,7 @@ mod tests {
             replicas: replicas.to_vec(),
             gateway: None,
             replicas_placeable: None,
+            placeable_on: Vec::new(),
             replicas_allowed: None,
             scheduled: Vec::new(),
             controls: Controls::default(),

@@ -142,6 +142,7 @@ impl Cluster {
             replicas,
             gateway: Some(self.take_gateway(taken)),
             replicas_placeable: self.placement.placeable(),
+            placeable_on: Vec::new(),
             replicas_allowed: None,
             scheduled: self.scheduled(),
             controls: Controls::default(),
@@ -182,6 +183,8 @@ impl Cluster {
             ttft: None,
             itl: replica.scraped.itl().filter(|_| replica.is_up()),
             outstanding: routed.then(|| Sample::new(replica.outstanding(), self.now)),
+            passed: [None; 5],
+            machine: preheat_core::MachineState::default(),
         }
     }
 

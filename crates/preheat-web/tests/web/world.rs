@@ -78,6 +78,7 @@ impl World {
             replicas: self.replicas.iter().map(|replica| seen(*replica, now, arrivals)).collect(),
             gateway: Some(gateway(now, arrivals)),
             replicas_placeable: None,
+            placeable_on: Vec::new(),
             replicas_allowed: None,
             scheduled: Vec::new(),
             controls: Controls::default(),
@@ -161,6 +162,8 @@ fn seen(
         ttft: None,
         itl: None,
         outstanding: inside,
+        passed: [None; 5],
+        machine: preheat_core::MachineState::default(),
     }
 }
 

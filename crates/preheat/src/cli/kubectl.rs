@@ -23,6 +23,25 @@ pub(crate) enum KubectlQuestion {
         #[arg(long, short = 'A', conflicts_with = "namespace")]
         all_namespaces: bool,
     },
+    /// Show which nodes hold the image and the weights of which InferenceAutoscaler, as far as preheat
+    /// has seen
+    Nodes {
+        /// Which InferenceAutoscaler [default: all of the namespace]
+        #[arg(conflicts_with = "all_namespaces")]
+        name: Option<String>,
+        #[command(flatten)]
+        cluster: ClusterArgs,
+        /// All namespaces
+        #[arg(long, short = 'A', conflicts_with = "namespace")]
+        all_namespaces: bool,
+        /// Size of an InferenceAutoscaler's weights in GB, as in `chat=141`, to be told which nodes
+        /// should hold them; may be given several times
+        #[arg(long, value_name = "NAME=GB", value_parser = weights, requires = "cache_gb")]
+        weights_gb: Vec<(String, f64)>,
+        /// Room for weights on each node, in GB
+        #[arg(long, value_name = "GB", value_parser = gigabytes, requires = "weights_gb")]
+        cache_gb: Option<f64>,
+    },
     /// Tell why a target was scaled, or was not, with conditions and events
     Why {
         /// Which InferenceAutoscaler [default: all of the namespace]
@@ -30,6 +49,19 @@ pub(crate) enum KubectlQuestion {
         #[command(flatten)]
         cluster: ClusterArgs,
     },
+}
+
+fn weights(text: &str) -> Result<(String, f64), String> {
+    let (name, size) = text.split_once('=').ok_or("write it as NAME=GB, as in chat=141")?;
+    Ok((name.to_owned(), gigabytes(size)?))
+}
+
+fn gigabytes(text: &str) -> Result<f64, String> {
+    let size: f64 = text.parse().map_err(|_| format!("{text:?} is no number of GB"))?;
+    if size.is_finite() && (0.001..=1e6).contains(&size) {
+        return Ok(size);
+    }
+    Err("it must be from 0.001 to 1000000".to_owned())
 }
 
 #[derive(Debug, Args)]

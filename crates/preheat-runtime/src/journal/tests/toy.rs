@@ -115,6 +115,7 @@ impl Toy {
             replicas,
             gateway,
             replicas_placeable: Some(9),
+            placeable_on: Vec::new(),
             replicas_allowed: None,
             scheduled: Vec::new(),
             controls: Controls::default(),
@@ -161,6 +162,8 @@ impl Toy {
                 Sample::new(LatencyMean { over: TICK, count, mean }, s.observed_at)
             }),
             outstanding: Some(Sample::new(inside, self.now)),
+            passed: [None; 5],
+            machine: preheat_core::MachineState::default(),
         }
     }
 

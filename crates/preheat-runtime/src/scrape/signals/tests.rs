@@ -36,6 +36,8 @@ fn observation(store: &SignalStore) -> ReplicaObservation {
         ttft: None,
         itl: None,
         outstanding: None,
+        passed: [None; 5],
+        machine: preheat_core::MachineState::default(),
     };
     store.fill(&mut observation);
     observation

@@ -1,8 +1,9 @@
 //! The report of `preheat coldstart`, as its JSON has it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use preheat_core::{ColdStartSample, START_PHASES, Survival};
+use preheat_core::{ColdStartSample, MachineState, START_PHASES, Survival};
 use serde::Serialize;
 
 use super::savings::{Replica, Saving, savings};
@@ -36,6 +37,8 @@ pub(super) struct PoolReport {
     /// Mean of those that became ready.
     pub(super) mean_s: f64,
     pub(super) phases: Vec<PhaseRow>,
+    /// By what their machine held when they came there; empty where the world does not tell.
+    pub(super) machines: Vec<MachineRow>,
     pub(super) gpus_per_replica: u32,
     /// Whether a configuration or a profile says so.
     pub(super) gpus_per_replica_known: bool,
@@ -58,6 +61,21 @@ pub(super) struct PhaseRow {
     pub(super) mean_s: f64,
     /// Share of the time of starts that became ready.
     pub(super) share: f64,
+}
+
+/// Starts on machines that held the same.
+#[derive(Debug, Serialize)]
+pub(super) struct MachineRow {
+    pub(super) machine: MachineState,
+    /// Starts that became ready.
+    pub(super) starts: usize,
+    /// Starts that were given up, or were under way at the end.
+    pub(super) unfinished: usize,
+    /// Whole starts; the unfinished count as longer than they were seen to be.
+    pub(super) p50_s: f64,
+    pub(super) p90_s: f64,
+    /// Mean of those that became ready.
+    pub(super) mean_s: f64,
 }
 
 impl PoolReport {
@@ -89,6 +107,7 @@ impl PoolReport {
             p90_s: whole.quantile(0.9).as_secs_f64(),
             mean_s: mean_s(&seen.ready, |start| start.took),
             phases: phases(seen),
+            machines: machines(seen),
             gpus_per_replica,
             gpus_per_replica_known: replica.gpus.is_some(),
             weights_bytes: replica.weights_bytes,
@@ -124,6 +143,36 @@ fn phases(seen: &Seen) -> Vec<PhaseRow> {
             mean_s,
             share: if whole_s > 0.0 { mean_s / whole_s } else { 0.0 },
         })
+    });
+    rows.collect()
+}
+
+/// Starts by what their machine held, those last of which nobody knows; none where it is so of all.
+fn machines(seen: &Seen) -> Vec<MachineRow> {
+    let mut by_machine: BTreeMap<MachineState, Vec<&ColdStartSample>> = BTreeMap::new();
+    for start in seen.starts() {
+        by_machine.entry(start.machine).or_default().push(start);
+    }
+    if by_machine.keys().all(MachineState::is_unknown) {
+        return Vec::new();
+    }
+    // Absent comes first in their order.
+    let rows = by_machine.into_iter().rev().map(|(machine, starts)| {
+        let ready: Vec<ColdStartSample> = starts
+            .iter()
+            .filter(|start| start.given_up_in.is_none())
+            .map(|start| **start)
+            .collect();
+        let times = starts.iter().map(|start| (start.took, start.given_up_in.is_some()));
+        let times = Survival::of(times);
+        MachineRow {
+            machine,
+            starts: ready.len(),
+            unfinished: starts.len() - ready.len(),
+            p50_s: times.quantile(0.5).as_secs_f64(),
+            p90_s: times.quantile(0.9).as_secs_f64(),
+            mean_s: mean_s(&ready, |start| start.took),
+        }
     });
     rows.collect()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::report::{PhaseRow, PoolReport, Report};
 use super::savings::Technique;
-use preheat_api::words::seconds;
+use preheat_api::words::{self, seconds};
 
 /// Width of the bar of a whole start.
 const BAR_CELLS: f64 = 40.0;
@@ -25,6 +25,10 @@ fn pool_text(pool: &PoolReport) -> String {
     text.push('\n');
     text.push_str(&phases(pool));
     text.push('\n');
+    if !pool.machines.is_empty() {
+        text.push_str(&machines(pool));
+        text.push('\n');
+    }
     text.push_str(&savings(pool));
     text
 }
@@ -88,6 +92,22 @@ fn bar(from: f64, to: f64) -> String {
     let (begin, end) = (cell(from), cell(to));
     let bar = if end > begin { "█".repeat(end - begin) } else { "▏".to_owned() };
     format!("{}{bar}", " ".repeat(begin))
+}
+
+/// One row for machines that held the same.
+fn machines(pool: &PoolReport) -> String {
+    let mut text =
+        format!("{:<26} {:>6} {:>8} {:>8}\n", "on a machine with", "starts", "p50", "p90");
+    for row in &pool.machines {
+        let held = match row.machine {
+            machine if machine.is_unknown() => "nobody knows".to_owned(),
+            machine => words::machine(machine),
+        };
+        let (p50, p90) = (time(row.p50_s), time(row.p90_s));
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "{held:<26} {:>6} {p50:>8} {p90:>8}", row.starts);
+    }
+    text
 }
 
 fn savings(pool: &PoolReport) -> String {

@@ -97,6 +97,7 @@ impl PoolLoop {
                 replicas: seen.replicas,
                 gateway: Some(self.meter.take(now)),
                 replicas_placeable: seen.replicas_placeable,
+                placeable_on: Vec::new(),
                 replicas_allowed: None,
                 scheduled,
                 controls,

@@ -2,12 +2,14 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod machines;
+
 use std::time::Duration;
 
 use preheat_core::{
     ColdStartExplanation, ColdStartPrior, ColdStartSample, Controls, EndedStart, Explanation,
-    Instant, Memory, Observation, PolicySpec, ReplicaId, ReplicaObservation, ReplicaPhase, Rung,
-    StartFollower, TickId, decide, invariants,
+    Instant, MachineState, Memory, Observation, PhaseTimes, PolicySpec, ReplicaId,
+    ReplicaObservation, ReplicaPhase, Rung, StartFollower, TickId, decide, invariants,
 };
 use proptest::prelude::*;
 
@@ -40,6 +42,8 @@ fn replica(id: u64, phase: ReplicaPhase, since: u64, ordered: u64) -> ReplicaObs
         ttft: None,
         itl: None,
         outstanding: None,
+        passed: [None; 5],
+        machine: MachineState::default(),
     }
 }
 
@@ -51,6 +55,7 @@ fn observed(now: u64, replicas: Vec<ReplicaObservation>) -> Observation {
         replicas,
         gateway: None,
         replicas_placeable: None,
+        placeable_on: Vec::new(),
         replicas_allowed: None,
         scheduled: Vec::new(),
         controls: Controls::default(),
@@ -61,6 +66,11 @@ fn observed(now: u64, replicas: Vec<ReplicaObservation>) -> Observation {
 type Tick = (u64, Option<ReplicaPhase>, u64, u32);
 /// An ended start: how long it took, seconds in each phase, where it was given up.
 type Ended = (u64, [Option<u64>; 5], Option<ReplicaPhase>);
+
+/// A start of which nobody knows where it was.
+fn sample(took: u64, phases: PhaseTimes, given_up_in: Option<ReplicaPhase>) -> ColdStartSample {
+    ColdStartSample { took: secs(took), phases, given_up_in, machine: MachineState::default() }
+}
 
 /// Follows one replica, ordered at 0, through some ticks.
 #[track_caller]
@@ -77,8 +87,7 @@ fn check(ticks: &[Tick], expected: &[Ended]) {
     }
     let samples = expected.iter().map(|(took, phases, given_up_in)| {
         let phases = phases.map(|took| took.map(secs));
-        let sample = ColdStartSample { took: secs(*took), phases, given_up_in: *given_up_in };
-        EndedStart::ColdStart(sample)
+        EndedStart::ColdStart(sample(*took, phases, *given_up_in))
     });
     assert_eq!(ended, samples.collect::<Vec<_>>());
 }
@@ -123,6 +132,30 @@ fn phases_are_followed_until_a_start_ends() {
 }
 
 #[test]
+fn what_the_world_tells_of_phases_goes_before_what_ticks_saw() {
+    let told = |phase, since, passed: [Option<u64>; 5]| {
+        let passed = passed.map(|took| took.map(secs));
+        ReplicaObservation { passed, ..replica(1, phase, since, 0) }
+    };
+    let mut follower = StartFollower::default();
+    let mut see = |now, replica| follower.observe(&observed(now, vec![replica]));
+    assert_eq!(see(0, replica(1, Pending, 0, 0)), []);
+    // No tick saw the machine being made, nor its image pulled.
+    let before = [Some(1), Some(9), Some(20), None, None];
+    assert_eq!(see(40, told(Loading, 30, before)), []);
+    assert_eq!(see(62, told(Warming, 60, before)), []);
+    let phases = [Some(1), Some(9), Some(20), Some(30), Some(10)].map(|took| took.map(secs));
+    let whole = sample(70, phases, None);
+    assert_eq!(see(72, told(Ready, 70, before)), [EndedStart::ColdStart(whole)]);
+    // Met on its way by who has seen nothing of it: only the phase it is in is followed.
+    let mut late = StartFollower::default();
+    assert_eq!(late.observe(&observed(62, vec![told(Warming, 60, before)])), []);
+    let phases = [Some(1), Some(9), Some(20), None, Some(10)].map(|took| took.map(secs));
+    let ended = late.observe(&observed(72, vec![told(Ready, 70, before)]));
+    assert_eq!(ended, [EndedStart::ColdStart(sample(70, phases, None))]);
+}
+
+#[test]
 fn what_was_given_up_was_longer_than_it_was_seen() {
     let loading = |took| [Some(2), Some(0), Some(0), Some(took), None];
     // Stopped, and seen to be.
@@ -163,18 +196,23 @@ struct Pool {
     memory: Memory,
     now: u64,
     next_id: u64,
+    /// What the machine of the replicas to come holds.
+    machine: MachineState,
+    placeable_on: Vec<MachineState>,
 }
 
 impl Pool {
     fn new() -> Self {
+        let (machine, placeable_on) = (MachineState::default(), Vec::new());
         let spec = PolicySpec::default();
-        Self { spec, memory: Memory::default(), now: 0, next_id: 0 }
+        Self { spec, memory: Memory::default(), now: 0, next_id: 0, machine, placeable_on }
     }
 
     fn tick(&mut self, after: u64, replicas: Vec<ReplicaObservation>) -> Explanation {
         self.now += after;
         let policy = self.spec.clone().validate().expect("the test's policy is valid");
-        let observation = observed(self.now, replicas);
+        let mut observation = observed(self.now, replicas);
+        observation.placeable_on.clone_from(&self.placeable_on);
         let decision = decide(&policy, &self.memory, &observation);
         invariants::check(&policy, &self.memory, &observation, &decision).expect("they hold");
         self.memory = decision.memory;
@@ -186,8 +224,12 @@ impl Pool {
         let (id, ordered) = (self.next_id, self.now);
         self.next_id += 1;
         let mut since = ordered;
+        let machine = self.machine;
         for (phase, took) in phases {
-            self.tick(0, vec![replica(id, *phase, since, ordered)]);
+            self.tick(
+                0,
+                vec![ReplicaObservation { machine, ..replica(id, *phase, since, ordered) }],
+            );
             since += took;
             self.now = since;
         }
@@ -197,9 +239,11 @@ impl Pool {
     /// What is known of one more replica, in `phase` for `age`, ordered `age` + `before` ago: its
     /// time to ready, or `None` where it is overdue.
     fn residual(&self, phase: ReplicaPhase, age: u64, before: u64) -> Option<u64> {
-        let mut pool = Self { spec: self.spec.clone(), memory: self.memory.clone(), ..*self };
+        let (spec, memory) = (self.spec.clone(), self.memory.clone());
+        let mut pool = Self { spec, memory, placeable_on: Vec::new(), ..*self };
         let (now, id) = (pool.now + 5000, pool.next_id);
         let seen = replica(id, phase, now - age, now - age - before);
+        let seen = ReplicaObservation { machine: self.machine, ..seen };
         let explanation = pool.tick(5000, vec![seen]);
         assert_eq!(explanation.replicas_overdue.len() + explanation.supply.residuals.len(), 1);
         explanation.supply.residuals.first().map(Duration::as_secs)
