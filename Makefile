@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test test-kube test-chart engines-if-python test-load-tools cluster deploy bench efficacy efficacy-quick lint docs deny reference
+.PHONY: demo test test-kube test-chart engines-if-python test-load-tools cluster deploy bench bench-kube efficacy efficacy-quick lint docs deny reference
 .PHONY: web web-if-node web-test screenshots
 
 ## Watch an autoscaler keep a pool of engine processes ahead of real traffic (about two minutes).
@@ -72,6 +72,11 @@ test-chart:
 cluster:
 	./e2e/controlplane/build
 	PREHEAT_TEST_KUBE=1 $(CARGO) test --locked -q -p preheat-kube --test cluster -- serve
+
+## What 500 resources cost against that control plane: five minutes, once it is built.
+bench-kube:
+	./e2e/controlplane/build
+	PREHEAT_TEST_KUBE=1 $(CARGO) test --locked -q -p preheat-kube --test cluster -- hundreds
 
 ## Speed: prints every figure with the command that reruns it.
 bench:

@@ -116,6 +116,9 @@ impl ControlPlane {
                 flag("bind-address", "127.0.0.1"),
                 flag("secure-port", &manager.to_string()),
                 flag("leader-elect", "false"),
+                // Hundreds of Deployments are made at once by `hundreds`.
+                flag("kube-api-qps", "200"),
+                flag("kube-api-burst", "400"),
                 // Each controller with its own account, and so with the rights it has in a cluster.
                 flag("use-service-account-credentials", "true"),
                 flag("horizontal-pod-autoscaler-sync-period", "1s"),
@@ -149,6 +152,24 @@ impl ControlPlane {
     /// A client with preheat's own service account, and so with the rights that are shipped and no
     /// others.
     pub(crate) async fn preheat(&self) -> Client {
+        client(&self.url, self.folder.path(), &self.preheat_token().await).await
+    }
+
+    /// How another process reaches it with these rights.
+    pub(crate) async fn preheat_kubeconfig(&self) -> PathBuf {
+        let file = self.folder.path().join("preheat.kubeconfig");
+        let token = self.preheat_token().await;
+        fs::write(&file, kubeconfig_text(&self.url, self.folder.path(), &token)).unwrap();
+        file
+    }
+
+    /// The processes by their names.
+    pub(crate) fn processes(&self) -> [(&'static str, u32); 3] {
+        let names = ["etcd", "kube-apiserver", "kube-controller-manager"];
+        std::array::from_fn(|index| (names[index], self.servers[index].id().unwrap()))
+    }
+
+    async fn preheat_token(&self) -> String {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.admin(), NAMESPACE);
         let request = TokenRequest {
             metadata: Default::default(),
@@ -161,7 +182,7 @@ impl ControlPlane {
         };
         let request =
             accounts.create_token_request(NAME, &PostParams::default(), &request).await.unwrap();
-        client(&self.url, self.folder.path(), &request.status.unwrap().token).await
+        request.status.unwrap().token
     }
 
     /// Defines the resource, and waits until it is served.

@@ -4,7 +4,8 @@
 //! They are built by `e2e/controlplane/build`; where they are not, this says so and passes, unless
 //! `PREHEAT_TEST_KUBE` demands them, as `make test-kube` does. Arguments choose scenarios by parts
 //! of their names; `serve` runs none, and leaves the cluster to whoever wants to try something on it
-//! until standard input ends, as `make cluster` does.
+//! until standard input ends, as `make cluster` does; `hundreds` measures hundreds of resources, as
+//! `make bench-kube` does.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,6 +16,7 @@
 
 mod control_plane;
 mod custom_kind;
+mod hundreds;
 mod kubelet;
 mod nodes;
 mod scenario;
@@ -91,6 +93,17 @@ fn main() -> ExitCode {
     if wanted == ["serve"] {
         runtime.block_on(serve(binaries));
         return ExitCode::SUCCESS;
+    }
+    match wanted.first().map(String::as_str) {
+        Some("hundreds") => {
+            runtime.block_on(hundreds::measure(binaries));
+            return ExitCode::SUCCESS;
+        }
+        Some("hundreds-controller") => {
+            runtime.block_on(hundreds::control());
+            return ExitCode::SUCCESS;
+        }
+        Some(_) | None => {}
     }
     let failed = runtime.block_on(run(binaries, &wanted));
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

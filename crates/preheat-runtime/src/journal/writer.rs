@@ -20,8 +20,9 @@ use super::body::PackedEntry;
 use super::error::{JournalError, one_line};
 use super::store::Store;
 
-/// Entries on their way to the thread: five minutes of one pool's ticks, or ten seconds of thirty.
-const QUEUE_MAX: usize = 256;
+/// Entries on their way to the thread: ten seconds of four hundred pools' ticks, or a checkpoint of each
+/// of two thousand, which all write one when they begin and when they end.
+const QUEUE_MAX: usize = 2048;
 /// Entries kept in memory while the file can't be written: half an hour of one pool.
 const PENDING_MAX: usize = 1024;
 /// Bytes of them: an entry of a hundred replicas has 8 KiB, one of ten thousand a hundred times that.
