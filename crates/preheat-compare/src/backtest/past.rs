@@ -258,6 +258,7 @@ mod tests {
                 engine_time: None,
             }),
             replicas_placeable: None,
+            placeable_on: Vec::new(),
             replicas_allowed: None,
             scheduled: Vec::new(),
             controls: preheat_core::Controls::default(),
