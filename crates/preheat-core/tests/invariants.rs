@@ -123,7 +123,11 @@ fn observation(tick: u64, at: u64) -> impl Strategy<Value = Observation> {
                 replicas,
                 gateway,
                 replicas_placeable,
-                placeable_on: if tick.is_multiple_of(3) { vec![MachineState::BARE] } else { Vec::new() },
+                placeable_on: if tick.is_multiple_of(3) {
+                    vec![MachineState::BARE]
+                } else {
+                    Vec::new()
+                },
                 replicas_allowed: allowed
                     .map(|most| Allowance { replicas: ReplicaCount(most), ..Allowance::default() }),
                 scheduled: scheduled.collect(),

@@ -264,7 +264,8 @@ fn a_day_that_was_recorded_comes_to_what_it_was() {
 /// What is recommended keeps the SLO, and one replica fewer does not.
 #[test]
 fn the_fewest_replicas_are_what_it_takes_to_keep_the_slo() {
-    let pool = ["--trace", "azure-conversation", "--initial-replicas", "2"];
+    // With few slots, so that one replica is less than the bursts of a minute need.
+    let pool = ["--trace", "azure-conversation", "--initial-replicas", "2", "--max-num-seqs", "8"];
     let found = json_of(&[&["backtest"], &pool[..], &["--json"]].concat());
     let yaml = found["recommendation"]["yaml"].as_str().expect("a configuration");
     let fewest = yaml.lines().find_map(|line| line.strip_prefix("minReplicas: "));

@@ -135,20 +135,20 @@ fn a_policy_file_sets_knobs_and_its_mistakes_are_named() {
 fn what_is_announced_is_ready_and_told_to_preheat_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let journal = folder.path().join("journal.db").display().to_string();
-    let schedule = ["--json", "--until", "40m", "--schedule", "20m..30m=12"];
+    let schedule = ["--json", "--until", "40m", "--schedule", "20m..30m=20"];
     let report = |more: &[&str]| -> Value {
         let output = simulate(&[&schedule[..], more].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).expect("one JSON object")
     };
     let told = report(&["--series", "--journal", &journal]);
-    assert_eq!(told["series"][19]["ready"], 12, "{told}");
+    assert_eq!(told["series"][19]["ready"], 20, "{told}");
     assert_eq!(report(&["--policy", "static:3"])["replicas_peak"], 3);
     let why = |arguments: &[&str]| {
         let text = preheat(&[&["why", "--journal", &journal][..], arguments].concat());
         String::from_utf8(text).expect("text is UTF-8")
     };
-    assert!(why(&["--changes", "99"]).contains("12 are scheduled to be ready within a lead time"));
+    assert!(why(&["--changes", "99"]).contains("20 are scheduled to be ready within a lead time"));
     let schedule_at = |moment: &str| {
         let text = why(&["--at", moment]);
         text.lines().find(|line| line.starts_with("  Schedule: ")).map(str::to_owned)
@@ -156,7 +156,7 @@ fn what_is_announced_is_ready_and_told_to_preheat_alone() {
     let before = schedule_at("1970-01-01T00:10:00Z").expect("it is announced");
     assert!(before.contains("(in 10 min)") && before.ends_with(": nothing is asked for yet."));
     let during = schedule_at("1970-01-01T00:25:00Z").expect("it has begun");
-    assert!(during.contains("(begun)") && during.contains(": 12 are asked for, "), "{during}");
+    assert!(during.contains("(begun)") && during.contains(": 20 are asked for, "), "{during}");
     assert_eq!(schedule_at("1970-01-01T00:31:00Z"), None);
 }
 
