@@ -188,7 +188,7 @@ impl Need {
             for_backlog: for_backlog(&backlogs.ready),
             for_schedule: schedule::replicas(spec, observation, ladder.lead_ready),
             target: target(&backlogs.ready, ladder.lead_ready),
-            in_all: ladder.in_all(cold, in_all),
+            in_all: ladder.in_all(cold, spec.replicas_min.0, in_all),
         }
     }
 }

@@ -80,10 +80,12 @@ impl Ladder {
         self.standby.filter(|standby| standby.replicas.is_none())
     }
 
-    /// Replicas in all that go with so many ready ones.
-    pub(crate) fn in_all(&self, ready: u32, rehearsed: Option<u32>) -> u32 {
-        let asleep = self.standby.and_then(|standby| standby.replicas).unwrap_or_default();
-        ready.saturating_add(asleep.0).max(rehearsed.unwrap_or(0))
+    /// Replicas in all that go with so many ready ones. A fixed number sleeps beside those that are
+    /// ready, be it for the lower bound alone.
+    pub(crate) fn in_all(&self, ready: u32, replicas_min: u32, rehearsed: Option<u32>) -> u32 {
+        let fixed = self.standby.and_then(|standby| standby.replicas);
+        let beside = |asleep: ReplicaCount| ready.max(replicas_min).saturating_add(asleep.0);
+        fixed.map_or(ready, beside).max(rehearsed.unwrap_or(0))
     }
 
     /// A start that takes longer is not counted on: one that sleeps could be woken before. Where none

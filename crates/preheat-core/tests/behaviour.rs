@@ -273,6 +273,15 @@ fn standby_is_filled_on_the_way_down_and_woken_first() {
     assert!(matches!(first, Some(Action::Wake { .. })), "{first:?}");
 }
 
+#[test]
+fn a_fixed_standby_sleeps_beside_the_lower_bound() {
+    let mut toy = Toy::new(setup(|s| s.standby = Some(standby(Some(1)))), 5);
+    toy.run(10 * MINUTE, 3.0);
+    let idle = toy.run(60 * MINUTE, 0.0);
+    let supply = &last(idle).decision.explanation.supply;
+    assert_eq!((supply.ready, supply.standby), (ReplicaCount(1), ReplicaCount(1)));
+}
+
 /// Ten minutes of every forty ask for 12 replicas, the rest for 2. Awake they would idle for half an
 /// hour; asleep at a quarter of the price they wait for the next surge, and wake in seconds.
 #[test]

@@ -141,6 +141,7 @@ fn main() {
                 asked: PODS_EACH,
                 replicas: &replicas,
                 blind: Duration::ZERO,
+                drains_aside: false,
             };
             std::hint::black_box(writes(&situation, &ticked.plan));
         }

@@ -3,6 +3,8 @@
 //! **Invariant:** a scale is written only where it is as it was read, and only while this process
 //! leads.
 
+mod set_aside;
+
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +13,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{Container, Node, Pod, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Container, Node, Pod, ResourceRequirements, Service};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind, Selector, SelectorExt};
 use kube::discovery::{Scope, pinned_kind};
@@ -52,6 +54,7 @@ pub(crate) struct Cluster {
     taken: Option<Mutex<(Instant, Arc<Taken>)>>,
     autoscalers: Store<InferenceAutoscaler>,
     hpas: Store<HorizontalPodAutoscaler>,
+    services: Store<Service>,
     kinds: Mutex<BTreeMap<(String, String), ApiResource>>,
     recorder: Recorder,
     /// Sent to whenever a resource of ours has changed.
@@ -99,15 +102,30 @@ impl Cluster {
         let nodes = watched(tasks, Api::all(client.clone()), watch::Sender::new(0), nodes::slim);
         let autoscalers = watched(tasks, api(&client, namespace), changes.clone(), |_| {});
         let hpas = watched(tasks, api(&client, namespace), watch::Sender::new(0), |_| {});
+        let services =
+            watched(tasks, api(&client, namespace), watch::Sender::new(0), set_aside::slim);
         let taken = namespace.is_none().then(Mutex::default);
         let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(instance) };
         let recorder = Recorder::new(client.clone(), reporter);
         let kinds = Mutex::default();
-        Self { client, leadership, pods, nodes, taken, autoscalers, hpas, kinds, recorder, changes }
+        Self {
+            client,
+            leadership,
+            pods,
+            nodes,
+            taken,
+            autoscalers,
+            hpas,
+            services,
+            kinds,
+            recorder,
+            changes,
+        }
     }
 
-    /// Resolves when everything that is watched has been listed once, but for nodes: they only tell
-    /// more of starts, and who updates preheat before its rights must not wait for ever.
+    /// Resolves when everything that is watched has been listed once, but for nodes and Services: they
+    /// only tell more of starts, and what may sleep, and who updates preheat before its rights must not
+    /// wait for ever.
     pub(crate) async fn listed(&self) {
         // A watcher ends only with this process.
         let _pods = self.pods.wait_until_ready().await;
@@ -368,6 +386,11 @@ impl Cluster {
             action: "Scale".to_owned(),
             secondary: None,
         };
+        self.publish(resource, event).await;
+    }
+
+    async fn publish(&self, resource: &InferenceAutoscaler, event: Event) {
+        let reason = &event.reason;
         let reference = resource.object_ref(&());
         if let Err(error) = deadline(self.recorder.publish(&event, &reference)).await {
             tracing::debug!(%error, reason, "an event was not published");

@@ -1,11 +1,12 @@
 //! World 3: replicas that are pods, scaled through the scale subresource of whatever makes them.
 //!
-//! `resource` is what users write; `pods`, `way`, `nodes`, `roster`, `writes`, `publication`, `ownership` and
-//! `report` are pure and turn a cluster's objects into what `preheat-core` understands and its decisions into what is
-//! written; the rest talks to the apiserver.
+//! `resource` is what users write; `pods`, `way`, `nodes`, `roster`, `standby`, `traffic`, `writes`,
+//! `publication`, `ownership` and `report` are pure and turn a cluster's objects into what
+//! `preheat-core` understands and its decisions into what is written; the rest talks to the apiserver.
 //!
-//! **Invariant:** nothing but a target's scale, this resource's status, and the deletion cost of the
-//! target's pods is ever written; in `Publish` not the scale, in `Observe` nothing but the status.
+//! **Invariant:** nothing but a target's scale, this resource's status, and of the target's pods the
+//! deletion cost and the label that keeps them out of traffic is ever written; in `Publish` not the
+//! scale, in `Observe` nothing but the status.
 //!
 //! **Invariant:** nothing here decides how many replicas there should be.
 
@@ -18,7 +19,9 @@ pub mod publication;
 pub mod report;
 pub mod roster;
 pub mod selector;
+pub mod standby;
 pub mod starts;
+pub mod traffic;
 pub mod way;
 pub mod writes;
 

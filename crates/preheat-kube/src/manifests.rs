@@ -129,10 +129,13 @@ fn cluster_rules() -> Vec<Value> {
         // Another kind of target takes its own rule like these two.
         rule("apps", &["deployments/scale", "replicasets/scale", "statefulsets/scale"], &scale),
         rule("leaderworkerset.x-k8s.io", &["leaderworkersets/scale"], &scale),
-        // The deletion cost is an annotation, and annotations can't be granted apart.
+        // The deletion cost is an annotation, whether it takes requests a label, and neither can be
+        // granted apart.
         rule("", &["pods"], &["get", "list", "watch", "patch"]),
         // Cluster-wide by nature: nodes are in no namespace.
         rule("", &["nodes"], &["list", "watch"]),
+        // Whether they heed the label that keeps a sleeping pod out of traffic.
+        rule("", &["services"], &["list", "watch"]),
         rule("autoscaling", &["horizontalpodautoscalers"], &["get", "list", "watch"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),
     ]

@@ -65,6 +65,12 @@ pub enum Conflict {
 }
 
 impl Conflict {
+    /// Whether it is about the target's scale alone. An older resource of the same target sees to its
+    /// pods itself.
+    pub const fn is_about_scale(&self) -> bool {
+        !matches!(self, Self::SameTarget { .. })
+    }
+
     /// One word, for a condition's reason.
     pub const fn reason(&self) -> &'static str {
         match self {

@@ -13,6 +13,8 @@ use preheat_core::{Instant, MachineState, PhaseTimes, ReplicaPhase};
 
 use crate::way;
 
+use crate::traffic::Traffic;
+
 /// Says which pods a ReplicaSet should rather delete; the lowest go first.
 pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
@@ -43,6 +45,8 @@ pub struct SeenPod {
     pub deletion_cost: Option<i32>,
     /// Whether a ReplicaSet made it, which heeds deletion costs.
     pub of_replica_set: bool,
+    /// Whether it takes requests, as its label says.
+    pub traffic: Traffic,
     /// Time that it gets to end.
     pub grace: Option<Duration>,
     /// What keeps it from being ready, in the cluster's own words.
@@ -99,6 +103,7 @@ pub fn see(
         of_replica_set: owners
             .filter(|owner| owner.controller == Some(true))
             .any(|owner| owner.kind == "ReplicaSet"),
+        traffic: Traffic::of(metadata.labels.as_ref()),
         grace: grace.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs),
         waiting: waiting(status),
     })

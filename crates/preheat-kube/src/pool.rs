@@ -3,6 +3,8 @@
 //! **Invariant:** what is about to be written to the scale is noted in the status first, so that
 //! whoever goes on from there knows it as preheat's own.
 
+mod set_aside;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
@@ -35,6 +37,7 @@ use crate::resource::{
 };
 use crate::roster::{Replica, Roster};
 use crate::selector;
+use crate::standby::Standby;
 use crate::view::{PoolView, SharedView, shown};
 use crate::writes::{Situation, Writes, writes};
 
@@ -64,6 +67,7 @@ pub(crate) struct Pool {
     view: SharedView,
     memory: Option<Memory>,
     roster: Roster,
+    standby: Standby,
     signals: SignalStore,
     ground: Ground,
     /// Pods whose engines told their metrics last time, by uid.
@@ -118,6 +122,7 @@ impl Pool {
             id: pool_id(resource),
             view,
             roster: Roster::after(&memory),
+            standby: Standby::new(),
             memory: Some(memory),
             signals: SignalStore::default(),
             ground: Ground::restored(&status),
@@ -198,7 +203,10 @@ impl Pool {
         }
         // What is published counts as written, as long as it may yet be.
         let asked = Order::taken_for(self.order, read.asked, self.shared.clock.now());
-        let replicas = self.observe(namespace, &settings, &read, asked).await?;
+        let recall =
+            mode != settings.mode && conflict.as_ref().is_some_and(Conflict::is_about_scale);
+        let stance = (mode != Mode::Observe, recall);
+        let replicas = self.observe(namespace, &settings, (&read, asked), stance).await?;
         let acts = mode != Mode::Observe && settings.pause.is_none();
         let ticked = self.think(&settings, &replicas, acts);
         let explanation = ticked.entry.body.explanation();
@@ -208,7 +216,9 @@ impl Pool {
             asked,
             replicas: &replicas,
             blind: self.blind_for(&replicas, explanation),
+            drains_aside: self.standby.drains_aside(),
         };
+        self.move_pods(resource, &situation, &ticked.plan).await;
         // A decision that broke an invariant has an empty plan, and its level is what is there.
         let writes = if explanation.is_some() {
             writes(&situation, &ticked.plan)
@@ -230,6 +240,7 @@ impl Pool {
             withheld: writes
                 .withheld
                 .or((mode == Mode::Observe).then_some(crate::writes::Withheld::Observe)),
+            standby: self.standby.availability.clone(),
             asked: read.asked,
             selector: &read.selector,
             replicas: &replicas,
@@ -284,8 +295,8 @@ impl Pool {
         &mut self,
         namespace: &str,
         settings: &Settings,
-        read: &ReadScale,
-        asked: u32,
+        (read, asked): (&ReadScale, u32),
+        stance: (bool, bool),
     ) -> Result<Vec<Replica>, Trouble> {
         let selector = selector::parse(&read.selector)?;
         let engine = &settings.engine;
@@ -330,6 +341,7 @@ impl Pool {
         for replica in &mut replicas {
             self.signals.fill(&mut replica.observation);
         }
+        self.set_aside(namespace, settings, (read, &pods), &mut replicas, stance).await;
         let answering = replicas.iter().filter(|replica| told.contains(&replica.observation.id));
         self.answering =
             answering.filter_map(|replica| Some(replica.pod.as_ref()?.uid.clone())).collect();
@@ -347,10 +359,11 @@ impl Pool {
         let now = self.shared.clock.now();
         let scheduled = settings.schedules.upcoming(now);
         let memory = self.memory.take();
+        let policy = self.standby.policy(settings);
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         view.scheduled = scheduled.iter().copied().map(ScheduledStatus::from).collect();
         let controller = view.controller.get_or_insert_with(|| {
-            let (gpus, policy) = (settings.engine.gpus_per_replica, settings.policy.clone());
+            let (gpus, policy) = (settings.engine.gpus_per_replica, policy.clone());
             let controller =
                 Controller::new(self.id.clone(), gpus, policy, memory.unwrap_or_default());
             match &self.shared.journal {
@@ -358,7 +371,7 @@ impl Pool {
                 None => controller,
             }
         });
-        controller.set_policy(settings.policy.clone());
+        controller.set_policy(policy.clone());
         let observation = Observation {
             tick: controller.next_tick(),
             now,

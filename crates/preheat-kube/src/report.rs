@@ -12,6 +12,7 @@ use crate::resource::{
 };
 use crate::roster::Replica;
 use crate::selector::SelectorError;
+use crate::standby::Availability;
 use crate::writes::Withheld;
 
 /// Longest summary, as the schema has it.
@@ -114,6 +115,8 @@ pub struct Seen<'a> {
     pub follower: Option<&'a Follower>,
     /// Why the plan is not carried out.
     pub withheld: Option<Withheld>,
+    /// Whether pods can sleep, where the resource wants that.
+    pub standby: Option<Availability>,
     /// Replicas that the target's scale asks for.
     pub asked: u32,
     /// Its selector.
@@ -160,6 +163,7 @@ pub fn status(before: &InferenceAutoscalerStatus, facts: &Facts<'_>) -> Inferenc
             };
             status.ready_replicas = count(|phase| phase == ReplicaPhase::Ready);
             status.starting_replicas = count(ReplicaPhase::is_starting);
+            status.standby_replicas = count(|phase| matches!(phase, ReplicaPhase::Standby(_)));
             status.draining_replicas = count(|phase| phase == ReplicaPhase::Draining);
         }
         Err(trouble) => {
@@ -213,14 +217,17 @@ struct New {
 
 fn conditions(facts: &Facts<'_>) -> Vec<New> {
     match facts.seen {
-        Ok(seen) => vec![
+        Ok(seen) => [
             new("Ready", true, "Valid", "the spec is valid and its target can be scaled"),
             metrics(seen),
             active(seen),
             limited(seen),
             conflicted(seen.conflict),
             drain_covered(seen),
-        ],
+        ]
+        .into_iter()
+        .chain(seen.standby.as_ref().map(standby))
+        .collect(),
         Err(trouble) => vec![
             new("Ready", false, trouble.reason(), trouble.to_string()),
             new("ScalingActive", false, trouble.reason(), "nothing is written"),
@@ -339,6 +346,11 @@ fn drain_covered(seen: &Seen<'_>) -> New {
         drain_timeout.as_secs()
     );
     new(TYPE, false, "GraceTooShort", message)
+}
+
+fn standby(availability: &Availability) -> New {
+    let (status, reason, message) = availability.told();
+    New { type_: "StandbyAvailable", status, reason, message }
 }
 
 fn names<'a>(replicas: impl Iterator<Item = &'a Replica>) -> String {

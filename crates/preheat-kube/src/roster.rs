@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use preheat_core::{Instant, Memory, PhaseTimes, ReplicaId, ReplicaObservation, ReplicaPhase};
 
 use crate::pods::SeenPod;
+use crate::traffic::Traffic;
 use crate::writes::COST_VICTIM;
 
 /// The replicas of one pool.
@@ -47,6 +48,15 @@ pub struct Replica {
     pub observation: ReplicaObservation,
     /// Its pod.
     pub pod: Option<SeenPod>,
+    /// Whether it is being deleted, or will be: the scale asks for it no more.
+    pub ending: bool,
+}
+
+impl Replica {
+    /// Whether its pod is out of traffic by its label.
+    pub fn is_out(&self) -> bool {
+        self.pod.as_ref().is_some_and(|pod| pod.traffic == Traffic::Off)
+    }
 }
 
 impl Roster {
@@ -80,9 +90,10 @@ impl Roster {
             if entered || pod.phase.is_starting() {
                 observation.passed = member.passed(&pod);
             }
-            replicas.push(Replica { observation, pod: Some(pod) });
+            let ending = observation.phase == ReplicaPhase::Draining;
+            replicas.push(Replica { observation, pod: Some(pod), ending });
         }
-        let live = replicas.iter().filter(|r| r.observation.phase != ReplicaPhase::Draining);
+        let live = replicas.iter().filter(|replica| !replica.ending);
         let live = u32::try_from(live.count()).unwrap_or(u32::MAX);
         self.keep_orders(asked.saturating_sub(live), now);
         replicas.extend(self.orders.iter().map(|order| {
@@ -93,7 +104,7 @@ impl Roster {
                 phase: ReplicaPhase::Pending,
                 phase_since: order.at,
             };
-            Replica { observation: observation(&member, 0), pod: None }
+            Replica { observation: observation(&member, 0), pod: None, ending: false }
         }));
         replicas.sort_by_key(|replica| replica.observation.id);
         replicas

@@ -35,7 +35,10 @@ impl StartRate {
             }
             self.became_ready.push_back(now);
         }
-        self.starting = seen.filter(|seen| seen.phase.is_starting()).map(|seen| seen.id).collect();
+        // A wake is no start.
+        let starts =
+            |phase: ReplicaPhase| phase.is_starting() && !matches!(phase, ReplicaPhase::Waking(_));
+        self.starting = seen.filter(|seen| starts(seen.phase)).map(|seen| seen.id).collect();
         while self.became_ready.front().is_some_and(|at| now.since(*at) > DAY) {
             self.became_ready.pop_front();
         }
@@ -78,6 +81,7 @@ mod tests {
                 address: None,
                 deletion_cost: None,
                 of_replica_set: true,
+                traffic: crate::traffic::Traffic::On,
                 grace: None,
                 waiting: None,
             });

@@ -3,7 +3,8 @@
 //! A pod that is deleted is out of its Services at once and gets its grace period to finish what is
 //! in it: that is this world's drain, and it can't be taken back. So a plan's drains make the scale
 //! smaller at once, its stops of what has drained are the cluster's own matter, and what it would
-//! resume is started anew.
+//! resume is started anew. Where pods can be set aside by their label (`standby`), a drain leaves the
+//! scale as it is, and what has drained is given up when the plan stops it.
 //!
 //! **Invariant:** levels, not steps. The scale that is written follows from what is there and from
 //! the plan; carrying a plan out twice changes nothing the second time.
@@ -11,14 +12,19 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use preheat_core::{Action, Plan, ReplicaId, ReplicaPhase, StopReason};
+use preheat_core::{Action, Plan, ReplicaId, StopReason};
 
 use crate::resource::{Mode, Pause, Settings};
 use crate::roster::Replica;
+use crate::traffic::Traffic;
 
 /// The deletion cost of a pod that is to go. No reasonable value of somebody else's is this low, and
 /// by it preheat knows its own.
 pub const COST_VICTIM: i32 = -2_000_000_000;
+
+/// The deletion cost of a pod that is out of traffic: whoever shrinks the target, it goes before those
+/// that serve.
+pub const COST_ASIDE: i32 = -1_000_000_000;
 
 /// What is known when a plan is carried out.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +39,16 @@ pub struct Situation<'a> {
     pub replicas: &'a [Replica],
     /// For how long no ready replica has told anything; zero while one does, or none is ready.
     pub blind: Duration,
+    /// Whether what drains is taken out of traffic by its label, and stays a pod of the target.
+    pub drains_aside: bool,
+}
+
+impl Situation<'_> {
+    /// Whether nothing has been told for so long that the fallback is in force.
+    pub fn falls_back(&self) -> bool {
+        let after = self.settings.fallback.map(|fallback| fallback.after);
+        after.is_some_and(|after| self.blind >= after && self.blind > Duration::ZERO)
+    }
 }
 
 /// What is to be written.
@@ -94,34 +110,33 @@ fn level(situation: &Situation<'_>, plan: &Plan) -> u32 {
     for action in &plan.actions {
         match action {
             Action::Start { count } => starts += count,
-            Action::Resume { .. } => resumes += 1,
-            Action::Drain { .. }
-            | Action::Stop {
-                because: StopReason::StartCancelled | StopReason::StandbySurplus,
-                ..
-            } => live = live.saturating_sub(1),
-            // It is ending already.
-            Action::Stop {
-                because: StopReason::Drained | StopReason::DrainDeadlinePassed, ..
-            } => {}
-            // Nothing is in standby here.
-            Action::Wake { .. } | Action::Sleep { .. } => {}
+            // What ends can't be taken back.
+            Action::Resume { replica } if is_ending(situation, *replica) => resumes += 1,
+            Action::Drain { .. } | Action::Stop { .. } => {
+                live = live.saturating_sub(u32::from(given_up(situation, action).is_some()));
+            }
+            // These pods are there, and stay.
+            Action::Resume { .. } | Action::Wake { .. } | Action::Sleep { .. } => {}
         }
     }
     // Nothing beyond the upper bound, what is still ending included.
     let max = situation.settings.policy.spec().replicas_max.0;
     let room = max.saturating_sub(count(replicas.len()).saturating_add(starts));
     let level = live.saturating_add(starts).saturating_add(resumes.min(room));
-    match situation.settings.fallback {
-        Some(fallback) if situation.blind >= fallback.after && situation.blind > Duration::ZERO => {
-            level.max(situation.asked).max(fallback.replicas.0)
-        }
-        _ => level,
+    match situation.settings.fallback.filter(|_| situation.falls_back()) {
+        Some(fallback) => level.max(situation.asked).max(fallback.replicas.0),
+        None => level,
     }
 }
 
-fn is_live(replica: &Replica) -> bool {
-    replica.observation.phase != ReplicaPhase::Draining
+const fn is_live(replica: &Replica) -> bool {
+    !replica.ending
+}
+
+/// Whether the scale asks for it no more.
+fn is_ending(situation: &Situation<'_>, id: ReplicaId) -> bool {
+    let replica = situation.replicas.iter().find(|replica| replica.observation.id == id);
+    replica.is_none_or(|replica| replica.ending)
 }
 
 fn withheld(situation: &Situation<'_>, wanted: u32) -> Option<Withheld> {
@@ -143,6 +158,7 @@ fn withheld(situation: &Situation<'_>, wanted: u32) -> Option<Withheld> {
 /// Costs to be written, and the pods that are to go. A pod that was chosen before and is not now
 /// loses its cost, or it would go instead.
 fn victims(situation: &Situation<'_>, plan: &Plan) -> (Vec<CostWrite>, Vec<String>) {
+    let given_up = |action| given_up(situation, action);
     let chosen: BTreeSet<ReplicaId> = plan.actions.iter().filter_map(given_up).collect();
     let (mut costs, mut victims) = (Vec::new(), Vec::new());
     for replica in situation.replicas.iter().filter(|replica| is_live(replica)) {
@@ -153,25 +169,31 @@ fn victims(situation: &Situation<'_>, plan: &Plan) -> (Vec<CostWrite>, Vec<Strin
             victims.push(pod.uid.clone());
         }
         if is_chosen != marked {
-            let cost = is_chosen.then_some(COST_VICTIM);
+            let otherwise = (pod.traffic == Traffic::Off).then_some(COST_ASIDE);
+            let cost = if is_chosen { Some(COST_VICTIM) } else { otherwise };
             costs.push(CostWrite { pod: pod.name.clone(), uid: pod.uid.clone(), cost });
         }
     }
     (costs, victims)
 }
 
-fn given_up(action: &Action) -> Option<ReplicaId> {
+/// The replica that an action gives up, and the scale with it.
+fn given_up(situation: &Situation<'_>, action: &Action) -> Option<ReplicaId> {
     match action {
-        Action::Drain { replica }
-        | Action::Stop {
+        Action::Drain { replica } => (!situation.drains_aside).then_some(*replica),
+        Action::Stop {
             replica,
             because: StopReason::StartCancelled | StopReason::StandbySurplus,
         } => Some(*replica),
+        // What ends by its deletion is given up already; what is out of traffic is not.
+        Action::Stop {
+            replica,
+            because: StopReason::Drained | StopReason::DrainDeadlinePassed,
+        } => (!is_ending(situation, *replica)).then_some(*replica),
         Action::Start { .. }
         | Action::Wake { .. }
         | Action::Resume { .. }
-        | Action::Sleep { .. }
-        | Action::Stop { .. } => None,
+        | Action::Sleep { .. } => None,
     }
 }
 

@@ -11,13 +11,13 @@ use std::time::Duration;
 use preheat_api::config::PoolConfig;
 use preheat_core::{Instant, ReplicaId, ReplicaPhase};
 use preheat_runtime::dialect::Dialects;
+use preheat_runtime::probe::Prober;
 use preheat_runtime::routing::PoolId;
 use preheat_runtime::scrape::{ScrapeConfig, ScrapeTarget, Scraper};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::command;
-use crate::probe::Prober;
 use crate::process::Process;
 use crate::record::ReplicaRecord;
 use crate::state_dir::StateFiles;

@@ -23,7 +23,6 @@ mod table;
 mod backoff;
 mod command;
 mod logs;
-mod probe;
 mod process;
 mod procfs;
 mod record;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use preheat_api::config::{LocalConfig, PoolConfig};
 use preheat_core::{Action, ReplicaId};
 use preheat_runtime::clock::Clock;
+use preheat_runtime::probe::Prober;
 use preheat_runtime::routing::{PoolId, RoutingSender};
 use preheat_runtime::scrape::{ScrapeConfig, Scraper, SignalStore};
 use preheat_runtime::traffic_meter::PoolMeter;
@@ -15,7 +16,6 @@ use tokio::task::JoinSet;
 
 use crate::adopt;
 use crate::placement::GpuSlots;
-use crate::probe::Prober;
 use crate::process::Process;
 use crate::procfs;
 use crate::state_dir::StateDir;

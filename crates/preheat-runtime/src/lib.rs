@@ -9,6 +9,7 @@ pub mod controller;
 pub mod dialect;
 pub mod exposition;
 pub mod journal;
+pub mod probe;
 pub mod prometheus;
 pub mod quota_board;
 pub mod routing;

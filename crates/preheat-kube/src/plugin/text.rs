@@ -85,9 +85,11 @@ fn head(resource: &InferenceAutoscaler, with_namespace: bool) -> [String; 4] {
     let number = |number: Option<u32>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
     let mut replicas =
         format!("ready {}/{}", number(status.ready_replicas), number(status.desired_replicas));
-    for (count, what) in
-        [(status.starting_replicas, "starting"), (status.draining_replicas, "draining")]
-    {
+    for (count, what) in [
+        (status.starting_replicas, "starting"),
+        (status.standby_replicas, "standby"),
+        (status.draining_replicas, "draining"),
+    ] {
         if let Some(count) = count.filter(|count| *count > 0) {
             // Writing to a string can't fail.
             let _ = write!(replicas, " {what} {count}");
@@ -179,7 +181,7 @@ mod tests {
         resource(json!({
             "summary": "Started 1 replica: fewer than the lower bound.", "mode": "Act",
             "readyReplicas": 2, "desiredReplicas": 3, "startingReplicas": 1,
-            "drainingReplicas": 0, "currentReplicas": 3, "writtenReplicas": 3,
+            "drainingReplicas": 0, "standbyReplicas": 2, "currentReplicas": 3, "writtenReplicas": 3,
             "conditions": [
                 condition("Ready", "True", "Valid", "the spec is valid"),
                 condition("MetricsAvailable", "False", "Stale", "nothing fresh from llama-x"),
@@ -194,10 +196,10 @@ mod tests {
         let new = resource(serde_json::Value::Null);
         assert_eq!(
             status(&[busy(), new], false, NOW.parse().unwrap()),
-            "chat  Deployment/llama  Act  ready 2/3 starting 1  Started 1 replica: fewer than the lower bound.\n  \
+            "chat  Deployment/llama  Act  ready 2/3 starting 1 standby 2  Started 1 replica: fewer than the lower bound.\n  \
              not MetricsAvailable for 4m (Stale): nothing fresh from llama-x\n  \
              ScalingLimited for 4m (Capped): 9 are needed\n\
-             chat  Deployment/llama  Act  ready -/-             Nothing is decided yet: no preheat acts on it. Is one running, and may it?\n"
+             chat  Deployment/llama  Act  ready -/-                       Nothing is decided yet: no preheat acts on it. Is one running, and may it?\n"
         );
     }
 
@@ -217,7 +219,7 @@ mod tests {
         ];
         assert_eq!(
             why(&busy(), &events, NOW.parse().unwrap()),
-            "models/chat  Deployment/llama  Act  ready 2/3 starting 1\n  \
+            "models/chat  Deployment/llama  Act  ready 2/3 starting 1 standby 2\n  \
              Started 1 replica: fewer than the lower bound.\n  \
              wanted 3 of 1 to 8; the target asks for 3, preheat last wrote 3\n\n\
              conditions:\n  \

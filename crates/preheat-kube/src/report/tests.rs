@@ -8,6 +8,7 @@ use super::*;
 use crate::pods::SeenPod;
 use crate::resource::InferenceAutoscalerSpec;
 use crate::roster::Roster;
+use crate::standby::{Doubt, Obstacle};
 
 const MORNING: &str = "2026-11-24T09:00:00Z";
 const NOON: &str = "2026-11-24T12:00:00Z";
@@ -35,6 +36,7 @@ fn pods(phases: &[ReplicaPhase]) -> Vec<Replica> {
         address: None,
         deletion_cost: None,
         of_replica_set: true,
+        traffic: crate::traffic::Traffic::On,
         grace: Some(Duration::from_secs(600)),
         waiting: None,
     };
@@ -70,6 +72,7 @@ fn after(
         conflict,
         follower: None,
         withheld,
+        standby: None,
         asked: u32::try_from(live.count()).unwrap(),
         selector: "app=chat",
         replicas,
@@ -212,6 +215,32 @@ fn trouble_is_named_and_nothing_is_invented() {
     assert_eq!(status.weights_nodes, ["n1"]);
     assert_eq!(status.starts_per_day, Some(12.3));
     assert_eq!(shown(&status, "Ready"), format!("False TargetMissing since {NOON}"));
+}
+
+#[test]
+fn whether_pods_can_sleep_is_told_where_it_is_wanted() {
+    let settings = settings("mode: Act\n");
+    let mut replicas = pods(&[ReplicaPhase::Ready, ReplicaPhase::Ready]);
+    replicas[1].observation.phase = ReplicaPhase::Standby(preheat_core::Rung::Sleeping);
+    let status = after(&Default::default(), NOON, &settings, &replicas, None, None);
+    assert_eq!((status.ready_replicas, status.standby_replicas), (Some(1), Some(1)));
+    assert!(status.conditions.iter().all(|condition| condition.type_ != "StandbyAvailable"));
+    let service = "chat".to_owned();
+    for (availability, expected) in [
+        (Availability::Possible { disturbed: vec![] }, (ConditionStatus::True, "Possible")),
+        (
+            Availability::Possible { disturbed: vec!["chat-1".to_owned()] },
+            (ConditionStatus::True, "Disturbed"),
+        ),
+        (
+            Availability::Impossible(Obstacle::BlindService { service }),
+            (ConditionStatus::False, "BlindService"),
+        ),
+        (Availability::Unknown(Doubt::Engines), (ConditionStatus::Unknown, "EnginesUnknown")),
+    ] {
+        let told = standby(&availability);
+        assert_eq!((told.type_, (told.status, told.reason)), ("StandbyAvailable", expected));
+    }
 }
 
 #[test]

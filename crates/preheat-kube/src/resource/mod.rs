@@ -8,6 +8,7 @@
 
 mod settings;
 mod sharing;
+mod sleeping;
 mod spec;
 mod status;
 
@@ -18,6 +19,7 @@ use kube::CustomResourceExt;
 
 pub use settings::{Fallback, Quota, Settings, SettingsError};
 pub use sharing::{QuotaSpec, ScheduleItem, contradicted};
+pub use sleeping::{SleepSpec, StandbySpec};
 pub use spec::{
     Behavior, ColdStart, Engine, EngineType, FallbackSpec, InferenceAutoscaler,
     InferenceAutoscalerSpec, Metrics, Mode, Pause, ScaleDown, ScaleLimit, SloSpec, TargetRef,

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use preheat_api::config::{QuotaConfig, parse_duration};
+use preheat_api::config::{QuotaConfig, SleepConfig, parse_duration};
 use preheat_api::dialect::Dialect;
-use preheat_api::pool_keys::{KeyError, PoolKeys};
+use preheat_api::pool_keys::{KeyError, PoolKeys, StandbyKeys};
 use preheat_api::schedule::{ScheduleError, ScheduleSpec, Schedules};
 use preheat_core::{Policy, ReplicaCount};
 
@@ -23,8 +23,12 @@ pub struct Settings {
     pub engine: Engine,
     /// How they are read.
     pub dialect: Dialect,
+    /// How it sleeps, if it can.
+    pub sleep: SleepConfig,
     /// How it is scaled.
     pub policy: Policy,
+    /// The same where nothing can sleep after all.
+    pub policy_awake: Policy,
     /// Demand that is known beforehand.
     pub schedules: Schedules,
     /// The GPUs that it shares with others.
@@ -81,10 +85,18 @@ impl Settings {
     /// The first mistake in it.
     pub fn of(spec: &InferenceAutoscalerSpec) -> Result<Self, SettingsError> {
         let scale_down = &spec.behavior.scale_down;
+        let standby = match &spec.standby {
+            Some(standby) => Some(StandbyKeys {
+                price: standby.price,
+                wake: time("standby.wake", &standby.wake)?,
+                replicas: standby.replicas,
+            }),
+            None => None,
+        };
         let keys = PoolKeys {
             min_replicas: spec.min_replicas,
             max_replicas: Some(spec.max_replicas),
-            standby: None,
+            standby,
             max_starts: spec.max_starts,
             slo_ttft: time("slo.ttft", &spec.slo.ttft)?,
             slo_tpot: time("slo.tpot", &spec.slo.tpot)?,
@@ -107,6 +119,8 @@ impl Settings {
             staleness: time("staleness", &spec.staleness)?,
         };
         let policy = keys.policy().map_err(SettingsError::Key)?;
+        let awake = PoolKeys { standby: None, ..keys };
+        let policy_awake = awake.policy().map_err(SettingsError::Key)?;
         let schedules: Vec<ScheduleSpec> = spec.schedules.iter().map(ScheduleSpec::from).collect();
         let schedules = Schedules::new(&schedules, policy.spec().replicas_max)
             .map_err(SettingsError::Schedule)?;
@@ -128,7 +142,9 @@ impl Settings {
             pause: spec.pause,
             engine: spec.engine.clone(),
             dialect: dialect(&spec.engine)?,
+            sleep: spec.engine.sleep.clone().unwrap_or_default().paths(),
             policy,
+            policy_awake,
             schedules,
             quota,
             fallback,

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sharing::{QuotaSpec, ScheduleItem};
+use super::sleeping::{SleepSpec, StandbySpec};
 use super::status::InferenceAutoscalerStatus;
 
 /// Scales the replicas of one model, ahead of the demand.
@@ -31,6 +32,12 @@ use super::status::InferenceAutoscalerStatus;
     printcolumn(name = "Min", type_ = "integer", json_path = ".spec.minReplicas"),
     printcolumn(name = "Max", type_ = "integer", json_path = ".spec.maxReplicas"),
     printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(
+        name = "Standby",
+        type_ = "integer",
+        json_path = ".status.standbyReplicas",
+        priority = 1
+    ),
     printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desiredReplicas"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
     printcolumn(name = "Summary", type_ = "string", json_path = ".status.summary", priority = 1),
@@ -46,6 +53,9 @@ use super::status::InferenceAutoscalerStatus;
 #[x_kube(validation = Rule::new("!has(self.schedules) || self.schedules.all(s, s.replicas <= self.maxReplicas)")
     .message("schedules may ask for maxReplicas at most")
     .field_path(".schedules"))]
+#[x_kube(validation = Rule::new("!has(self.standby) || !has(self.standby.replicas) || self.standby.replicas <= self.maxReplicas")
+    .message("standby.replicas must be at most maxReplicas")
+    .field_path(".standby.replicas"))]
 #[x_kube(validation = Rule::new("has(self.quota) || (!has(self.priority) && !has(self.worthPerGpuHour))")
     .message("priority and worthPerGpuHour decide nothing without a quota"))]
 #[x_kube(validation = Rule::new("!has(self.quota) || !has(self.engine) || !has(self.engine.gpusPerReplica) || self.engine.gpusPerReplica <= self.quota.gpuSlots")
@@ -75,6 +85,10 @@ pub struct InferenceAutoscalerSpec {
     /// Most replicas that may exist, starting and draining ones included.
     #[schemars(range(min = 1, max = 10_000))]
     pub max_replicas: u32,
+    /// Replicas that sleep, out of traffic, to be woken within seconds. Pods' template and Services'
+    /// selectors need the label `preheat.dev/traffic: "on"` for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby: Option<StandbySpec>,
     /// Most replicas starting at one time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
@@ -209,6 +223,9 @@ pub struct Engine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub container: Option<String>,
+    /// How it sleeps, for `standby`, where its paths are not vLLM's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sleep: Option<SleepSpec>,
     /// GPUs of one replica, for what it costs.
     #[serde(default = "gpus_default")]
     #[schemars(range(min = 0, max = 1024))]
@@ -333,6 +350,7 @@ impl Default for Engine {
             metrics_path: path_default(),
             metrics: None,
             container: None,
+            sleep: None,
             gpus_per_replica: gpus_default(),
         }
     }
@@ -448,7 +466,7 @@ pub struct FallbackSpec {
 
 /// `500ms`, `90s`, `1m30s`, `2h`: what `preheat_api::config::parse_duration` reads, less days, which
 /// the rules' own `duration()` does not know.
-fn duration(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+pub(super) fn duration(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "string",
         "minLength": 2,

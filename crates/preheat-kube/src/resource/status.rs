@@ -34,6 +34,9 @@ pub struct InferenceAutoscalerStatus {
     /// Replicas on their way to ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starting_replicas: Option<u32>,
+    /// Replicas that sleep, out of traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby_replicas: Option<u32>,
     /// Replicas that finish their last requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining_replicas: Option<u32>,

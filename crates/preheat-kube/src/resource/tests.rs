@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use preheat_api::schedule::Schedules;
-use preheat_core::{Instant, PolicySpec};
+use preheat_core::{Instant, PolicySpec, ReplicaCount};
 use serde_json::{Value, json};
 
 use super::*;
@@ -106,6 +106,10 @@ fn the_rules_refuse_contradictions() {
             json!({"schedules": [changed(day("a", 2), "until", json!("08:50"))]}),
             Some("until must differ from from; a whole day is from 00:00 until 24:00"),
         ),
+        (json!({"standby": {"price": 0.25, "wake": "3s"}}), None),
+        (json!({"standby": {"replicas": 8}}), None),
+        (json!({"standby": {"wake": "3s"}}), Some("standby needs a price or replicas")),
+        (json!({"standby": {"replicas": 9}}), Some("standby.replicas must be at most maxReplicas")),
         (json!({"quota": {"name": "h100", "gpuSlots": 4}, "priority": 2}), None),
         (
             json!({"priority": 2}),
@@ -144,6 +148,7 @@ fn an_empty_spec_is_the_default_policy_and_observes() {
     let settings = settings("maxReplicas: 8\n").unwrap();
     assert_eq!(*settings.policy.spec(), PolicySpec::default());
     assert_eq!((settings.mode, settings.pause, settings.fallback), (Mode::Observe, None, None));
+    assert_eq!(settings.policy, settings.policy_awake);
     assert_eq!((settings.schedules, settings.quota), (Schedules::default(), None));
     let engine = settings.engine;
     assert_eq!((engine.metrics_port, engine.metrics_path.as_str()), (8000, "/metrics"));
@@ -160,6 +165,8 @@ fn every_key_reaches_the_policy() {
                 limit: {replicas: 2, share: 0.25, period: 45s}}}\n\
                 fallback: {after: 3m, replicas: 4}\npriority: 7\nworthPerGpuHour: 2.5\n\
                 quota: {name: h100, gpuSlots: 16}\n\
+                standby: {price: 0.5, wake: 4s, replicas: 2}\n\
+                engine: {sleep: {wakePath: /awake}}\n\
                 schedules: [{name: launch, dates: [2026-12-01], from: '08:50', until: '11:00', \
                 timezone: UTC, replicas: 12}]\n";
     let settings = settings(text).unwrap();
@@ -176,6 +183,18 @@ fn every_key_reaches_the_policy() {
     assert_eq!((spec.staleness_max, spec.scale_down_window), (seconds(9), seconds(120)));
     assert_eq!((spec.scale_down_limit.replicas, spec.scale_down_limit.period), (2, seconds(45)));
     assert_eq!(spec.scale_down_limit.share.get(), 0.25);
+    let standby = spec.standby.unwrap();
+    assert_eq!((standby.price.get(), standby.wake_prior), (0.5, seconds(4)));
+    assert_eq!(standby.replicas, Some(ReplicaCount(2)));
+    // The same but for that, where nothing can sleep.
+    let awake = PolicySpec { standby: None, ..spec.clone() };
+    assert_eq!(*settings.policy_awake.spec(), awake);
+    let paths = &settings.sleep;
+    assert_eq!(
+        (paths.sleep_path.as_str(), paths.wake_path.as_str()),
+        ("/sleep?level=1&mode=wait", "/awake")
+    );
+    assert_eq!(paths.state_path, "/is_sleeping");
     let fallback = settings.fallback.unwrap();
     assert_eq!((fallback.after, fallback.replicas.0), (seconds(180), 4));
     assert_eq!(settings.mode, Mode::Act);
@@ -203,6 +222,14 @@ fn mistakes_are_named_as_in_a_file() {
         (
             "maxReplicas: 2\narrivalWindow: 2h\n",
             "`spec.arrivalWindow` is 7200s; it must be at most 1h",
+        ),
+        (
+            "maxReplicas: 2\nstandby: {wake: 3s}\n",
+            "`spec.standby` is empty; it must be given a `price` or `replicas`",
+        ),
+        (
+            "maxReplicas: 2\nstandby: {replicas: 3}\n",
+            "`spec.standby.replicas` is 3; it must be at most maxReplicas, which is 2",
         ),
         (
             "maxReplicas: 2\nfallback: {after: 1m, replicas: 3}\n",

@@ -24,6 +24,7 @@ fn pod(uid: &str, phase: ReplicaPhase, created: u64) -> SeenPod {
         address: None,
         deletion_cost: None,
         of_replica_set: true,
+        traffic: crate::traffic::Traffic::On,
         grace: None,
         waiting: None,
     }

@@ -1,6 +1,6 @@
 //! Plans as writes, table by table.
 
-use preheat_core::{Instant, ReplicaCount, ReplicaPhase::*};
+use preheat_core::{Instant, ReplicaCount, ReplicaPhase, ReplicaPhase::*, Rung};
 
 use super::*;
 use crate::resource::InferenceAutoscalerSpec;
@@ -43,6 +43,7 @@ fn fleet(phases: &[(ReplicaPhase, Option<i32>)], asked: u32) -> Vec<Replica> {
             address: None,
             deletion_cost,
             of_replica_set: true,
+            traffic: crate::traffic::Traffic::On,
             grace: None,
             waiting: None,
         }
@@ -51,6 +52,16 @@ fn fleet(phases: &[(ReplicaPhase, Option<i32>)], asked: u32) -> Vec<Replica> {
 }
 
 fn carried_out(more: &str, replicas: &[Replica], asked: u32, actions: &[Action]) -> Writes {
+    carried_out_by((more, false), replicas, asked, actions)
+}
+
+/// The same, where what drains may be taken out of traffic by its label.
+fn carried_out_by(
+    (more, drains_aside): (&str, bool),
+    replicas: &[Replica],
+    asked: u32,
+    actions: &[Action],
+) -> Writes {
     let settings = settings(more);
     let situation = Situation {
         settings: &settings,
@@ -58,6 +69,7 @@ fn carried_out(more: &str, replicas: &[Replica], asked: u32, actions: &[Action])
         asked,
         replicas,
         blind: Duration::from_secs(60),
+        drains_aside,
     };
     let plan =
         Plan { desired: ReplicaCount(0), actions: actions.to_vec(), next_tick_at: Instant::ORIGIN };
@@ -161,4 +173,43 @@ fn the_fallback_grows_and_never_shrinks() {
     ] {
         assert_eq!(carried_out(&more, &two, 2, &[]).replicas, expected, "{case}");
     }
+}
+
+/// Pods that are out of traffic are the target's, until the plan stops them.
+#[test]
+fn what_is_set_aside_stays_in_the_scale_until_it_is_stopped() {
+    use StopReason::{DrainDeadlinePassed, Drained, StandbySurplus};
+    const ASIDE: Option<i32> = Some(COST_ASIDE);
+    let standby = Standby(Rung::Sleeping);
+    let mut replicas = fleet(&[(Ready, UNMARKED), (Ready, ASIDE), (Ready, ASIDE)], 3);
+    for (index, phase) in [(1, Draining), (2, standby)] {
+        replicas[index].observation.phase = phase;
+        replicas[index].pod.as_mut().unwrap().traffic = Traffic::Off;
+    }
+    let sleep = Action::Sleep { replica: ReplicaId(1), rung: Rung::Sleeping };
+    let wake = Action::Wake { replica: ReplicaId(2) };
+    type Case<'a> = (&'a str, &'a [Action], Option<u32>, &'a [&'a str]);
+    let cases: [Case<'_>; 8] = [
+        ("nothing to do", &[], None, &[]),
+        ("taken out", &[drain(0)], None, &[]),
+        ("put to sleep", &[sleep], None, &[]),
+        ("woken, and taken back", &[wake, resume(1)], None, &[]),
+        ("drained", &[stop(1, Drained)], Some(2), &["u1"]),
+        ("drained for too long", &[stop(1, DrainDeadlinePassed)], Some(2), &["u1"]),
+        ("asleep for nothing", &[stop(2, StandbySurplus)], Some(2), &["u2"]),
+        ("both", &[stop(1, Drained), stop(2, StandbySurplus)], Some(1), &["u1", "u2"]),
+    ];
+    for (case, actions, expected, victims) in cases {
+        let written = carried_out_by(("mode: Act\n", true), &replicas, 3, actions);
+        assert_eq!(written.replicas, expected, "{case}");
+        assert_eq!(written.victims, victims, "{case}");
+    }
+    // Chosen before and not now, it is among the first to go all the same.
+    replicas[1].pod.as_mut().unwrap().deletion_cost = Some(COST_VICTIM);
+    let written = carried_out_by(("mode: Act\n", true), &replicas, 3, &[stop(2, StandbySurplus)]);
+    let costs: Vec<_> = written.costs.iter().map(|cost| (cost.uid.as_str(), cost.cost)).collect();
+    assert_eq!(costs, [("u1", ASIDE), ("u2", Some(COST_VICTIM))]);
+    // Where drains are deletions, one goes at once.
+    let written = carried_out("mode: Act\n", &replicas, 3, &[drain(0)]);
+    assert_eq!((written.replicas, written.victims), (Some(2), vec!["u0".to_owned()]));
 }

@@ -42,6 +42,11 @@ pub(crate) async fn refuses(scenario: Scenario) {
             json!({"maxReplicas": 2, "coldStart": {"p50": "3m", "p90": "120s"}}),
             "p90 must be at least p50",
         ),
+        (json!({"maxReplicas": 2, "standby": {"wake": "3s"}}), "standby needs a price or replicas"),
+        (
+            json!({"maxReplicas": 2, "standby": {"replicas": 3}}),
+            "standby.replicas must be at most maxReplicas",
+        ),
         (
             json!({"maxReplicas": 2, "fallback": {"after": "1m", "replicas": 3}}),
             "fallback.replicas must be at most maxReplicas",

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{EnvVar, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -20,6 +20,7 @@ use kube::{Api, Client, ResourceExt};
 use preheat_core::Concurrency;
 use preheat_emulator::EmulatorOptions;
 use preheat_engine::{EngineProfile, StartupProfile};
+use preheat_kube::traffic::Traffic;
 use preheat_runtime::clock::{Clock, TimeScale};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
@@ -39,7 +40,8 @@ pub(crate) const SLOTS: u32 = 4;
 /// Time that an init container takes where its node has not run it before.
 const WEIGHTS_TIME: Duration = Duration::from_secs(2);
 
-/// Ready pods that are not ending, by namespace: what an EndpointSlice would list.
+/// Ready pods that are in traffic and not ending, by namespace: what the EndpointSlice of a Service
+/// that heeds the label would list. A real one takes no loopback addresses.
 pub(crate) type Endpoints = Arc<Mutex<BTreeMap<String, Vec<SocketAddr>>>>;
 
 /// The kubelet. Its engines end with it.
@@ -73,7 +75,7 @@ async fn run(client: Client, endpoints: Endpoints, mut stopped: watch::Receiver<
     let pods: Api<Pod> = Api::all(client.clone());
     let stream = watcher(pods, watcher::Config::default()).default_backoff().touched_objects();
     let mut stream = pin!(stream);
-    let mut lives: BTreeMap<String, watch::Sender<Option<Duration>>> = BTreeMap::new();
+    let mut lives: BTreeMap<String, watch::Sender<Told>> = BTreeMap::new();
     let mut tasks = JoinSet::new();
     loop {
         let event = tokio::select! {
@@ -85,22 +87,40 @@ async fn run(client: Client, endpoints: Endpoints, mut stopped: watch::Receiver<
         let deleted = pod.metadata.deletion_timestamp.is_some();
         let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
         let going = deleted.then(|| Duration::from_secs(u64::try_from(grace).unwrap_or(0)));
+        let is_out = Traffic::of(pod.metadata.labels.as_ref()) == Traffic::Off;
+        let now = Told { going, is_out };
         match lives.get(&uid) {
-            Some(life) if going.is_some() => {
-                life.send_replace(going);
+            Some(life) => {
+                life.send_if_modified(|told| {
+                    // Who is to go is not told twice.
+                    let is_new = told.going.is_none() && *told != now;
+                    if is_new {
+                        *told = now;
+                    }
+                    is_new
+                });
             }
             None if !deleted => {
-                let (life, told) = watch::channel(None);
+                let (life, told) = watch::channel(now);
                 let number = lives.len();
                 lives.insert(uid, life);
                 let (client, endpoints) = (client.clone(), Arc::clone(&endpoints));
                 let nodes = nodes.clone();
                 tasks.spawn(PodLife::new(client, endpoints, nodes, &pod, number).run(told));
             }
-            Some(_) | None => {}
+            None => {}
         }
     }
     tasks.shutdown().await;
+}
+
+/// What a pod's life is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    /// That it is to go, and with which grace.
+    going: Option<Duration>,
+    /// Whether it is out of traffic.
+    is_out: bool,
 }
 
 struct PodLife {
@@ -113,6 +133,8 @@ struct PodLife {
     /// Whether it shares its node with nobody of its namespace.
     alone: bool,
     address: SocketAddr,
+    /// Whether its engine has the endpoints that put it to sleep.
+    dev_mode: bool,
     endpoints: Endpoints,
     nodes: Nodes,
     status: Mutex<PodText>,
@@ -129,6 +151,9 @@ struct PodText {
 impl PodLife {
     fn new(client: Client, endpoints: Endpoints, nodes: Nodes, pod: &Pod, number: usize) -> Self {
         let namespace = pod.namespace().unwrap();
+        let container = &pod.spec.as_ref().unwrap().containers[0];
+        let dev_mode =
+            |env: &EnvVar| env.name == "VLLM_SERVER_DEV_MODE" && env.value.as_deref() == Some("1");
         let [high, low] = u16::try_from(number + 1).unwrap().to_be_bytes();
         let spec = pod.spec.as_ref().unwrap();
         let inits = spec.init_containers.iter().flatten();
@@ -136,8 +161,9 @@ impl PodLife {
             pods: Api::namespaced(client, &namespace),
             name: pod.name_any(),
             namespace,
-            container: spec.containers[0].name.clone(),
-            image: spec.containers[0].image.clone().unwrap(),
+            container: container.name.clone(),
+            dev_mode: container.env.iter().flatten().any(dev_mode),
+            image: container.image.clone().unwrap(),
             inits: inits.map(|container| container.name.clone()).collect(),
             alone: pod.labels().contains_key(NODE_OF_ITS_OWN),
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 77, high, low)), PORT),
@@ -148,7 +174,7 @@ impl PodLife {
     }
 
     /// From binding to the end. An object that vanishes meanwhile ends it early.
-    async fn run(self, mut told: watch::Receiver<Option<Duration>>) {
+    async fn run(self, mut told: watch::Receiver<Told>) {
         let life = async {
             let node = self.place().await?;
             let creating =
@@ -223,13 +249,13 @@ impl PodLife {
     }
 
     /// Runs the engine until the pod is to go and its requests have ended.
-    async fn serve(&self, mut told: watch::Receiver<Option<Duration>>) -> kube::Result<()> {
+    async fn serve(&self, mut told: watch::Receiver<Told>) -> kube::Result<()> {
         let running = json!({"running": {"startedAt": now()}});
         self.set(&running, false).await?;
         let (lines, mut log) = mpsc::unbounded_channel();
         let mut shutdown = told.clone();
         let engine = preheat_emulator::run(
-            options(self.address),
+            options(self.address, self.dev_mode),
             Clock::start(TimeScale::REAL),
             Lines { lines, partial: Vec::new() },
             async move {
@@ -252,10 +278,13 @@ impl PodLife {
         // The engine must go on while the apiserver is told.
         let ready = async {
             self.set(&running, true).await?;
-            self.list(true);
-            told_to_go(&mut told).await;
-            self.list(false);
-            kube::Result::Ok(())
+            loop {
+                let now = *told.borrow_and_update();
+                self.list(now.going.is_none() && !now.is_out);
+                if now.going.is_some() || told.changed().await.is_err() {
+                    return kube::Result::Ok(());
+                }
+            }
         };
         let (ended, ready) = tokio::join!(engine, ready);
         ended.unwrap();
@@ -322,19 +351,20 @@ pub(crate) fn now() -> String {
     Timestamp::now().strftime("%FT%TZ").to_string()
 }
 
-fn options(listen: SocketAddr) -> EmulatorOptions {
+fn options(listen: SocketAddr, dev_mode: bool) -> EmulatorOptions {
     let profile = &EngineProfile::all()[0];
     let startup = StartupProfile::fixed(START_UP);
     let mut options = EmulatorOptions::for_profile(listen, MODEL, profile, startup);
     options.engine.max_num_seqs = Concurrency::new(SLOTS).unwrap();
     // The kubelet gives it a pod's grace period; no stream of a test is longer.
     options.shutdown_timeout = Duration::from_secs(60);
+    options.dev_mode = dev_mode;
     options
 }
 
 /// Resolves when its pod is to go, or the kubelet ends.
-async fn told_to_go(told: &mut watch::Receiver<Option<Duration>>) {
-    let _kept = told.wait_for(Option::is_some).await;
+async fn told_to_go(told: &mut watch::Receiver<Told>) {
+    let _kept = told.wait_for(|told| told.going.is_some()).await;
 }
 
 /// A log that is read line by line.

@@ -29,6 +29,7 @@ mod definition;
 mod observing;
 mod outage;
 mod publishing;
+mod sleeping;
 mod standing_back;
 mod starting;
 mod taking_over;
@@ -64,6 +65,11 @@ const SCENARIOS: &[(&str, Run)] = &[
     ("an_apiserver_that_is_away_is_waited_for", |s| outage::is_waited_out(s).boxed()),
     ("kubectl_users_are_told_what_is_done_and_why", |s| asking::is_answered(s).boxed()),
     ("a_follower_takes_over_without_a_jump", |s| taking_over::after_a_kill(s).boxed()),
+    ("a_pod_sleeps_out_of_traffic_and_is_woken_by_load", |s| sleeping::follows_load(s).boxed()),
+    ("the_next_preheat_goes_on_with_a_sleeping_pod", |s| sleeping::outlives_preheat(s).boxed()),
+    ("a_sleeping_pod_that_gets_requests_is_woken", |s| sleeping::is_recalled(s).boxed()),
+    ("what_sleeps_is_woken_before_preheat_stands_back", |s| sleeping::yields_awake(s).boxed()),
+    ("an_engine_that_can_not_sleep_is_left_awake", |s| sleeping::needs_endpoints(s).boxed()),
     ("a_horizontal_pod_autoscaler_writes_what_is_published", |s| {
         publishing::an_hpa_follows(s).boxed()
     }),
@@ -71,8 +77,8 @@ const SCENARIOS: &[(&str, Run)] = &[
     ("keda_reads_the_same_from_a_follower", |s| publishing::keda_reads_a_follower(s).boxed()),
 ];
 
-/// A scenario that takes this long hangs.
-const HANG: Duration = Duration::from_secs(120);
+/// A scenario that takes this long hangs. The longest takes 100 s on two idle cores.
+const HANG: Duration = Duration::from_secs(300);
 
 fn main() -> ExitCode {
     let wanted: Vec<String> =

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use preheat_core::{ColdStartSample, EndedStart, Explanation, Plan, StartFollower};
 use preheat_kube::manifests::NAMESPACE;
 use preheat_kube::resource::{Condition, InferenceAutoscaler, InferenceAutoscalerStatus};
+use preheat_kube::traffic::TRAFFIC_LABEL;
 use preheat_kube::{ControllerOptions, KubeController, LeaseOptions, PoolStatuses};
 use preheat_publish::Counts;
 use preheat_runtime::clock::{Clock, TimeScale};
@@ -101,6 +102,42 @@ impl Scenario {
         let deployment = serde_json::from_value(deployment).unwrap();
         self.deployments().create(&PostParams::default(), &deployment).await.unwrap();
         self.until_ready(replicas).await;
+    }
+
+    /// Makes the Deployment with the label that keeps pods out of traffic, of engines that can sleep or
+    /// can't, and a Service that heeds the label or does not.
+    pub(crate) async fn deploy_labelled(&self, replicas: i32, can_sleep: bool, heeds: bool) {
+        let mut spec = workload(replicas);
+        spec["template"]["metadata"]["labels"] = json!({"app": NAME, TRAFFIC_LABEL: "on"});
+        if can_sleep {
+            let env = json!([{"name": "VLLM_SERVER_DEV_MODE", "value": "1"}]);
+            spec["template"]["spec"]["containers"][0]["env"] = env;
+        }
+        let deployment = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": NAME}, "spec": spec,
+        });
+        let deployment = serde_json::from_value(deployment).unwrap();
+        self.deployments().create(&PostParams::default(), &deployment).await.unwrap();
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": NAME},
+            "spec": {"clusterIP": "None", "ports": [{"port": 8000}], "selector": {"app": NAME}},
+        });
+        let service = serde_json::from_value(service).unwrap();
+        self.services().create(&PostParams::default(), &service).await.unwrap();
+        self.heed(heeds).await;
+        self.until_ready(replicas).await;
+    }
+
+    /// Lets the Service heed the label, or not.
+    pub(crate) async fn heed(&self, heeds: bool) {
+        let value = heeds.then_some("on");
+        let patch = json!({"spec": {"selector": {TRAFFIC_LABEL: value}}});
+        let params = PatchParams::default();
+        self.services().patch(NAME, &params, &Patch::Merge(&patch)).await.unwrap();
+    }
+
+    fn services(&self) -> Api<Service> {
+        Api::namespaced(self.admin.clone(), &self.namespace)
     }
 
     pub(crate) fn stateful_sets(&self) -> Api<StatefulSet> {

@@ -19,27 +19,65 @@ const NAMES_SHOWN_MAX: usize = 5;
 
 /// Asks engines. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Prober {
+pub struct Prober {
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
 /// Why an engine did not pass a probe.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ProbeError {
+pub enum ProbeError {
+    /// It took longer.
     #[error("{path}: no answer within {timeout:?}")]
-    Timeout { path: String, timeout: Duration },
+    Timeout {
+        /// What was asked.
+        path: String,
+        /// Wall time that it was given.
+        timeout: Duration,
+    },
+    /// Nothing accepted a connection.
     #[error("{path}: nothing listens")]
-    Connect { path: String },
+    Connect {
+        /// What was to be asked.
+        path: String,
+    },
+    /// The connection broke before the whole answer was there.
     #[error("{path}: the connection broke")]
-    Broken { path: String },
+    Broken {
+        /// What was asked.
+        path: String,
+    },
+    /// It answered with something other than 2xx.
     #[error("{path}: answered with status {status}")]
-    Status { path: String, status: u16 },
+    Status {
+        /// What was asked.
+        path: String,
+        /// What it answered with.
+        status: u16,
+    },
+    /// Its answer means something else, or nothing.
     #[error("{path}: the answer is not what was expected")]
-    Malformed { path: String },
+    Malformed {
+        /// What was asked.
+        path: String,
+    },
+    /// It serves other models.
     #[error("{path}: lists {listed}, but not `{model}`")]
-    ModelNotListed { path: String, model: String, listed: String },
+    ModelNotListed {
+        /// What was asked.
+        path: String,
+        /// Which model it should list.
+        model: String,
+        /// Some of those that it lists.
+        listed: String,
+    },
+    /// It sleeps where it should be awake, or the other way.
     #[error("{path}: still says is_sleeping: {is_sleeping}")]
-    WrongSleepState { path: String, is_sleeping: bool },
+    WrongSleepState {
+        /// What was asked.
+        path: String,
+        /// What it said.
+        is_sleeping: bool,
+    },
 }
 
 #[derive(Deserialize)]
@@ -62,8 +100,15 @@ struct SleepAnswer {
     is_sleeping: bool,
 }
 
+impl Default for Prober {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Prober {
-    pub(crate) fn new() -> Self {
+    /// A prober without connections.
+    pub fn new() -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         // No idle connections: an engine that ends would leave one that fails the next probe.
@@ -73,7 +118,10 @@ impl Prober {
     }
 
     /// Passes when `path` lists `model`.
-    pub(crate) async fn lists_model(
+    ///
+    /// # Errors
+    /// When it does not, or gives no such answer.
+    pub async fn lists_model(
         &self,
         address: SocketAddr,
         path: &str,
@@ -93,7 +141,10 @@ impl Prober {
     }
 
     /// Passes when the engine generates one token.
-    pub(crate) async fn canary(
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn canary(
         &self,
         address: SocketAddr,
         model: &str,
@@ -113,7 +164,10 @@ impl Prober {
     }
 
     /// `POST` without a body; passes with any 2xx.
-    pub(crate) async fn post(
+    ///
+    /// # Errors
+    /// When it answers otherwise, or not in time.
+    pub async fn post(
         &self,
         address: SocketAddr,
         path: &str,
@@ -123,7 +177,10 @@ impl Prober {
     }
 
     /// Passes when the engine says that it is asleep, or awake, as `expected`.
-    pub(crate) async fn is_sleeping(
+    ///
+    /// # Errors
+    /// When it says the other, or does not say.
+    pub async fn is_sleeping(
         &self,
         address: SocketAddr,
         path: &str,
