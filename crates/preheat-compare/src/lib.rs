@@ -20,6 +20,7 @@ mod optimum;
 mod outcome;
 mod pool;
 mod setting;
+pub mod shadow;
 mod told;
 pub mod what_if;
 mod workload;

@@ -8,6 +8,7 @@ use preheat_sim::peers;
 use preheat_sim::preheat_policy::{PREHEAT, Preheat};
 use preheat_sim::report::RunReport;
 use preheat_sim::run::{Simulation, SimulationConfig, SimulationError};
+use preheat_sim::scaler::Scaler;
 use preheat_traffic::{Trace, TraceRequest};
 
 use crate::backtest::{History, Recorded};
@@ -93,6 +94,26 @@ impl Workload {
         let mut scaler = peers::tuned(name, &self.config.bounds, &setting.knob_list())?;
         self.simulate(name, series, go_on, |simulation, requests| {
             simulation.run(requests, scaler.as_mut())
+        })
+    }
+
+    /// Runs it under a setting that is not preheat, while `preheat` watches and decides.
+    ///
+    /// # Errors
+    /// When the setting can't be, or the run breaks an invariant.
+    pub fn run_shadowed(
+        &self,
+        setting: &Setting,
+        mut preheat: Preheat,
+        series: bool,
+    ) -> Result<RunReport, CompareError> {
+        let name = setting.policy.as_str();
+        let mut scaler: Box<dyn Scaler> = match Told::find(name) {
+            Some(told) => Box::new(told.fleet(self, &setting.knobs)?),
+            None => peers::tuned(name, &self.config.bounds, &setting.knob_list())?,
+        };
+        self.simulate(name, series, &mut |_| true, |simulation, requests| {
+            simulation.run_shadowed(requests, scaler.as_mut(), &mut preheat)
         })
     }
 

@@ -365,7 +365,7 @@ fn limit(
 
 /// Fewest and most replicas, as far as the pool may hold them now. Where an operator has pinned a
 /// count, both are that.
-pub(crate) fn bounds(spec: &PolicySpec, observation: &Observation) -> (u32, u32) {
+pub fn bounds(spec: &PolicySpec, observation: &Observation) -> (u32, u32) {
     let (min, max) = (spec.replicas_min.0, spec.replicas_max.0);
     let allowed = observation.replicas_allowed.as_ref().map_or(max, |may| may.replicas.0.min(max));
     let max = allowed.max(min);

@@ -35,7 +35,7 @@ pub mod invariants;
 
 pub use capacity::{CapacityMemory, ItlFit, Pace, TpotCap};
 pub use cold_start::{EndedStart, START_PHASES, StartFollower, Survival, WAKE_PRIOR};
-pub use decide::decide;
+pub use decide::{bounds, decide};
 pub use decision::{
     Action, ArrivalSource, BacklogExplanation, CapacityBound, CapacityExplanation,
     ColdStartExplanation, Decision, DemandExplanation, Explanation, GuardExplanation,

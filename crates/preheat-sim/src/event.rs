@@ -24,6 +24,8 @@ pub(crate) enum Event {
     Minute,
     /// The autoscaler's turn.
     Tick,
+    /// The turn of a preheat that watches.
+    Shadow,
 }
 
 /// A step in a replica's life.
@@ -58,7 +60,7 @@ impl Event {
             Self::Replica { .. } => Priority::Life,
             Self::Crash { .. } | Self::Rollout { .. } => Priority::Fault,
             Self::Scrape { .. } => Priority::Scrape,
-            Self::Minute | Self::Tick => Priority::Look,
+            Self::Minute | Self::Tick | Self::Shadow => Priority::Look,
         }
     }
 }

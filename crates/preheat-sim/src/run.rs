@@ -43,8 +43,14 @@ pub struct Simulation {
 
 /// Who decides.
 enum Autoscaler<'a> {
-    Scaler { scaler: &'a mut dyn Scaler, views: Vec<ReplicaView> },
+    Scaler { scaler: &'a mut dyn Scaler, views: Vec<ReplicaView>, shadow: Option<Shadow<'a>> },
     Preheat { preheat: &'a mut Preheat, taken: GatewayTaken },
+}
+
+/// preheat, which watches and decides while another scales.
+struct Shadow<'a> {
+    preheat: &'a mut Preheat,
+    taken: GatewayTaken,
 }
 
 impl Simulation {
@@ -77,7 +83,24 @@ impl Simulation {
         scaler: &mut dyn Scaler,
     ) -> Result<RunReport, SimulationError> {
         let name = scaler.name().to_owned();
-        self.run_under(trace, &name, Autoscaler::Scaler { scaler, views: Vec::new() })
+        let autoscaler = Autoscaler::Scaler { scaler, views: Vec::new(), shadow: None };
+        self.run_under(trace, &name, autoscaler)
+    }
+
+    /// The same, while preheat sees what it would see and decides, and nothing of it is done. The run
+    /// is the one without it.
+    ///
+    /// # Errors
+    /// When the trace is not sorted or an invariant is broken.
+    pub fn run_shadowed(
+        &self,
+        trace: impl IntoIterator<Item = TraceRequest>,
+        scaler: &mut dyn Scaler,
+        preheat: &mut Preheat,
+    ) -> Result<RunReport, SimulationError> {
+        let name = scaler.name().to_owned();
+        let shadow = Some(Shadow { preheat, taken: GatewayTaken::default() });
+        self.run_under(trace, &name, Autoscaler::Scaler { scaler, views: Vec::new(), shadow })
     }
 
     /// Runs a trace, sorted by arrival, under preheat.
@@ -150,6 +173,11 @@ impl<I: Iterator<Item = TraceRequest>> Run<'_, I> {
             Autoscaler::Preheat { preheat, .. } => preheat.policy().spec().tick_interval,
         };
         self.cluster.events.push(Instant::ORIGIN.saturating_add(first_tick), Event::Tick);
+        if let Autoscaler::Scaler { shadow: Some(shadow), .. } = &self.autoscaler {
+            let first =
+                Instant::ORIGIN.saturating_add(shadow.preheat.policy().spec().tick_interval);
+            self.cluster.events.push(first, Event::Shadow);
+        }
     }
 
     /// Everything, one after the other, until nothing that counts is left.
@@ -198,6 +226,7 @@ impl<I: Iterator<Item = TraceRequest>> Run<'_, I> {
                 self.cluster.end_minute()
             }
             Event::Tick => self.tick(at),
+            Event::Shadow => self.watch(at),
         }
     }
 
@@ -207,7 +236,7 @@ impl<I: Iterator<Item = TraceRequest>> Run<'_, I> {
         cluster.check()?;
         let away = cluster.config.faults.controller_is_away(at);
         let next = match &mut self.autoscaler {
-            Autoscaler::Scaler { scaler, views } => {
+            Autoscaler::Scaler { scaler, views, .. } => {
                 if !away {
                     let desired = ask(&mut **scaler, cluster, views);
                     cluster.scale_to(desired);
@@ -231,6 +260,19 @@ impl<I: Iterator<Item = TraceRequest>> Run<'_, I> {
             }
         };
         cluster.events.push(next, Event::Tick);
+        Ok(())
+    }
+
+    /// The turn of a preheat that only watches.
+    fn watch(&mut self, at: Instant) -> Result<(), SimulationError> {
+        let Autoscaler::Scaler { shadow: Some(shadow), .. } = &mut self.autoscaler else {
+            return Ok(());
+        };
+        let Shadow { preheat, taken } = shadow;
+        let observation = self.cluster.observe(preheat.tick(), taken)?;
+        let decided = preheat.decide(&observation);
+        let decided = decided.map_err(|violation| SimulationError::Decision { at, violation })?;
+        self.cluster.events.push(decided.next_tick_at, Event::Shadow);
         Ok(())
     }
 

@@ -17,6 +17,7 @@ mod part;
 mod pool;
 mod prometheus;
 mod scenario;
+mod shadow;
 mod size;
 
 pub(crate) use backtest::BacktestArgs;
@@ -30,6 +31,7 @@ pub(crate) use part::PartArgs;
 pub(crate) use pool::PoolArgs;
 pub(crate) use prometheus::PrometheusArgs;
 pub(crate) use scenario::ScenarioArgs;
+pub(crate) use shadow::{RecordedArgs, ShadowArgs, ShadowQuestion, ShadowReportArgs};
 pub(crate) use size::{PlanFile, SizeArgs};
 
 /// Autoscaler for LLM inference replicas, which start slowly
@@ -65,6 +67,8 @@ pub(crate) enum Command {
     /// Replay a pool's own past, from Prometheus, a journal or a trace, under preheat and under other
     /// autoscalers, and recommend a configuration
     Backtest(BacktestArgs),
+    /// Compare what preheat would have done with what another autoscaler did meanwhile
+    Shadow(ShadowArgs),
     /// Run scenario files under an autoscaler; exit 1 when something that they expect did not hold
     Scenario(ScenarioArgs),
     /// Say how many replicas a steady load needs, and what limits each of them
@@ -207,7 +211,8 @@ pub(crate) struct SimulateArgs {
     pub(crate) part: PartArgs,
     #[command(flatten)]
     pub(crate) pool: PoolArgs,
-    /// Write every decision of `--policy preheat` to this new journal, for `why` and `replay`
+    /// Write preheat's every decision to this new journal, for `why` and `replay`; with another
+    /// `--policy`, what it would have decided meanwhile, for `shadow report`
     #[arg(long)]
     pub(crate) journal: Option<PathBuf>,
     /// Report attainment without the minute after each multiple of this, too: for traces that were
@@ -343,4 +348,9 @@ pub(crate) struct EngineArgs {
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     preheat_api::config::parse_duration(text)
+}
+
+/// `-7d` or `7d`.
+fn ago(text: &str) -> Result<Duration, String> {
+    duration(text.strip_prefix('-').unwrap_or(text))
 }

@@ -10,6 +10,7 @@ mod admin_client;
 mod moments;
 mod terminal;
 mod view;
+mod wording;
 
 mod failure;
 

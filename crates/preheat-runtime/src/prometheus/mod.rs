@@ -7,8 +7,10 @@
 
 mod answer;
 mod client;
+mod recorded;
 mod source;
 
 pub use answer::{AnswerError, Point, Series};
 pub use client::{Prometheus, PrometheusConfig, PrometheusError};
+pub use recorded::{Recorded, Round};
 pub use source::{PodScrape, PodSource, pod_query, pod_scrapes};

@@ -106,10 +106,21 @@ fn scrape(series: &[&Series], dialects: &Dialects, now: Instant) -> PodScrape {
     let newest = |one: &&Series| one.points.last().map_or(f64::NEG_INFINITY, |point| point.at);
     // A series that ended before the last scrape is not there any more.
     let last = series.iter().map(newest).fold(f64::NEG_INFINITY, f64::max);
+    let values = series.iter().filter(|one| newest(one) >= last);
+    let values = values.filter_map(|one| Some((*one, one.points.last()?.value)));
+    let scrape = read(values, dialects)?;
+    let at = Duration::try_from_secs_f64(last).unwrap_or_default();
+    Ok(Sample::new(scrape, Instant::ORIGIN.saturating_add(at).min(now)))
+}
+
+/// Series of one pod with a value of each, as if the pod had served them.
+pub(super) fn read<'a>(
+    values: impl IntoIterator<Item = (&'a Series, f64)>,
+    dialects: &Dialects,
+) -> Result<EngineScrape, Unrecognised> {
     let mut body = String::new();
     let mut seen = HashSet::new();
-    for one in series.iter().filter(|one| newest(one) >= last) {
-        let Some(point) = one.points.last() else { continue };
+    for (one, value) in values {
         let mut line = one.name().to_owned();
         line.push('{');
         for (name, value) in &one.labels {
@@ -122,12 +133,10 @@ fn scrape(series: &[&Series], dialects: &Dialects, now: Instant) -> PodScrape {
         }
         line.push('}');
         if seen.insert(line.clone()) {
-            body.push_str(&format!("{line} {}\n", point.value));
+            body.push_str(&format!("{line} {value}\n"));
         }
     }
-    let scrape = dialects.read(body.as_bytes(), Format::Text)?;
-    let at = Duration::try_from_secs_f64(last).unwrap_or_default();
-    Ok(Sample::new(scrape, Instant::ORIGIN.saturating_add(at).min(now)))
+    dialects.read(body.as_bytes(), Format::Text)
 }
 
 #[cfg(test)]

@@ -127,9 +127,9 @@ impl Cluster {
                 self.advance(slot)?;
                 let now = self.now;
                 if let Some(replica) = self.replica_mut(slot)
-                    && let Some(serving) = replica.serving.as_mut()
+                    && let Some(serving) = &replica.serving
                 {
-                    let metrics = serving.metrics(now);
+                    let metrics = serving.peek(now);
                     replica.scraped.record(metrics);
                 }
             }

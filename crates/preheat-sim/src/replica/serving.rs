@@ -94,6 +94,12 @@ struct Totals {
     gauge_at: Instant,
 }
 
+impl Totals {
+    fn busy_at(&self, now: Instant) -> Duration {
+        self.busy + self.busy_since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+}
+
 impl Serving {
     /// An engine that is up at `now`.
     pub(crate) fn new(
@@ -399,14 +405,20 @@ impl Serving {
         aborted.collect()
     }
 
-    /// What a scrape at `now` reads; the engine is up to date.
+    /// What a scrape at `now` reads; the engine is up to date. The gauge of the GPU begins anew.
     pub(crate) fn metrics(&mut self, now: Instant) -> EngineMetrics {
+        let metrics = self.peek(now);
+        (self.totals.gauge_busy, self.totals.gauge_at) = (self.totals.busy_at(now), now);
+        metrics
+    }
+
+    /// The same, for whom it leaves as it is.
+    pub(crate) fn peek(&self, now: Instant) -> EngineMetrics {
         let stats = self.engine.stats();
-        let totals = &mut self.totals;
-        let busy = totals.busy + totals.busy_since.map_or(Duration::ZERO, |since| now.since(since));
+        let totals = &self.totals;
         let window = now.since(totals.gauge_at);
-        let share = (busy - totals.gauge_busy).as_secs_f64() / window.as_secs_f64().max(1e-9);
-        (totals.gauge_busy, totals.gauge_at) = (busy, now);
+        let busy = totals.busy_at(now) - totals.gauge_busy;
+        let share = busy.as_secs_f64() / window.as_secs_f64().max(1e-9);
         let open = u128::from(totals.streaming) * u128::from(now.as_nanos());
         let streamed = totals.streamed_nanos + open.saturating_sub(totals.streaming_since_nanos);
         EngineMetrics {

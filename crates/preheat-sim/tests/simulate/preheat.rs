@@ -8,6 +8,7 @@ use preheat_core::{
 };
 use preheat_sim::cold_start::GpuSupply;
 use preheat_sim::faults::{Crash, Faults, Rollout, Window};
+use preheat_sim::peers;
 use preheat_sim::preheat_policy::Preheat;
 use preheat_sim::report::RunReport;
 use preheat_sim::run::{ReplicasInitial, Simulation, SimulationConfig};
@@ -256,4 +257,28 @@ proptest! {
         prop_assert_eq!(report.requests, report.completed + report.failed);
         prop_assert!(report.replicas_peak <= nodes * gpus_each + SURGE_MAX);
     }
+}
+
+#[test]
+fn a_preheat_that_only_watches_changes_nothing() {
+    let trace = step();
+    let mut config = config();
+    config.faults.crashes = vec![Crash { at: at(700), index: 0 }];
+    let simulation = Simulation::new(SimulationConfig { series: true, ..config }).unwrap();
+    let scaler = || peers::tuned("hpa-gpu", &simulation.config().bounds, &[]).unwrap();
+    let alone = simulation.run(trace.iter().copied(), scaler().as_mut()).unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&seen);
+    let mut watcher = preheat(|_| ()).with_watcher(Box::new(move |observation, decision| {
+        let live = observation.replicas.len();
+        kept.lock().unwrap().push((observation.now, live, decision.plan.desired.0));
+    }));
+    let shadowed =
+        simulation.run_shadowed(trace.iter().copied(), scaler().as_mut(), &mut watcher).unwrap();
+    assert_eq!(shadowed, alone);
+    let seen = seen.lock().unwrap();
+    assert!(seen.windows(2).all(|pair| pair[1].0.since(pair[0].0) == secs(2)));
+    // It wanted more at the step than there were, and saw what the other brought.
+    assert!(seen.iter().any(|(_, live, desired)| *desired as usize > *live));
+    assert!(seen.iter().any(|(_, live, _)| *live > seen[0].1));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 
-use super::{PoolArgs, PrometheusArgs, duration};
+use super::{PoolArgs, PrometheusArgs, ago, duration};
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("history").required(true).args(["prometheus", "journal", "trace"])))]
@@ -49,9 +49,4 @@ pub(crate) struct BacktestArgs {
     /// Print everything as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// `-7d` or `7d`.
-fn ago(text: &str) -> Result<Duration, String> {
-    duration(text.strip_prefix('-').unwrap_or(text))
 }

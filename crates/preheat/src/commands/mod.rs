@@ -13,9 +13,11 @@ mod kubectl;
 mod lab;
 mod load;
 mod pool;
+mod prometheus;
 mod reference;
 mod replay;
 mod scenario;
+mod shadow;
 mod simulate;
 mod size;
 mod status;
@@ -51,6 +53,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Answer> {
         Command::Scenario(args) => scenario::run(&args),
         Command::Size(args) => size::run(&args),
         Command::Backtest(args) => backtest::run(&args),
+        Command::Shadow(args) => shadow::run(&args),
         Command::Coldstart(args) => coldstart::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Dashboard(args) => dashboard::run(&args),

@@ -42,10 +42,10 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<Answer> {
     let mut line = Line::stderr();
     let series = args.series || args.edges.is_some();
     let scaled_by = Policy::of(&args.policy)?;
-    if args.journal.is_some() && !scaled_by.is_preheat() {
+    if args.journal.is_some() && matches!(scaled_by, Policy::Oracle) {
         return Err(hinted(
-            format!("--journal records preheat's decisions, and {:?} is not preheat", args.policy),
-            "leave --journal out, or simulate with --policy preheat",
+            "--journal records preheat's decisions, and the optimum's plan is none of an autoscaler's",
+            "leave --journal out, or simulate with another --policy",
         ));
     }
     let request = TraceRequest {
@@ -99,7 +99,8 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<Answer> {
     Ok(Answer::Yes)
 }
 
-/// Runs preheat and keeps its decisions, those before an error as well.
+/// Runs a policy and keeps preheat's decisions, those before an error as well: they are what is done
+/// where preheat scales, else what it would have done.
 fn recorded(
     workload: &Workload,
     setting: &Setting,
@@ -107,16 +108,28 @@ fn recorded(
     series: bool,
     line: &mut Line,
 ) -> anyhow::Result<RunReport> {
-    let policy = workload.policy(setting)?;
+    let is_preheat = setting.is_preheat();
+    let policy = if is_preheat {
+        workload.policy(setting)?
+    } else {
+        workload.policy(&Setting::defaults(PREHEAT))?
+    };
     let recording = Recording::begin(path, workload.config.gpus_per_replica, policy.clone())?;
     let preheat = Preheat::new(policy).with_watcher(recording.watcher());
-    let report = workload.run_preheat(preheat, series);
+    let report = if is_preheat {
+        workload.run_preheat(preheat, series)
+    } else {
+        workload.run_shadowed(setting, preheat, series)
+    };
     let ended = recording.end();
     let (report, ticks) = (report?, ended?);
     let path = path.display();
-    line.print(&format!(
-        "recorded {ticks} ticks: `preheat why --journal {path}` tells the reasons"
-    ));
+    let then = if is_preheat {
+        format!("`preheat why --journal {path}` tells the reasons")
+    } else {
+        format!("`preheat shadow report --journal {path}` compares them with what was done")
+    };
+    line.print(&format!("recorded {ticks} ticks: {then}"));
     Ok(report)
 }
 
@@ -144,10 +157,6 @@ impl Policy {
         }
         check(asked)?;
         Ok(Self::Setting(Setting::defaults(asked)))
-    }
-
-    fn is_preheat(&self) -> bool {
-        matches!(self, Self::Setting(setting) if setting.is_preheat())
     }
 }
 

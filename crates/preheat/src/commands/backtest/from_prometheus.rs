@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use preheat_api::dialect::DialectName;
 use preheat_compare::backtest::{Cumulative, Gauge, History, Step};
-use preheat_runtime::clock::{Clock, TimeScale};
 use preheat_runtime::dialect::known;
 use preheat_runtime::dialect::table::{Dialect, Only, Signal, Source};
-use preheat_runtime::prometheus::{Prometheus, PrometheusConfig, PrometheusError, Series};
+use preheat_runtime::prometheus::{Prometheus, PrometheusConfig, Series};
 
+use super::super::prometheus::{failed, now_s, selector};
 use crate::cli::BacktestArgs;
 use crate::failure::hinted;
 use crate::terminal::Line;
@@ -104,17 +104,8 @@ pub(super) async fn read(
 
 impl<'a> Asked<'a> {
     fn of(config: PrometheusConfig, args: &'a BacktestArgs) -> anyhow::Result<Self> {
-        let selector = match (&args.selector, &args.pool) {
-            (Some(selector), _) => selector.trim_matches(['{', '}', ' ']).to_owned(),
-            (None, Some(pool)) => {
-                format!("model_name=\"{}\"", pool.replace('\\', "\\\\").replace('"', "\\\""))
-            }
-            (None, None) => {
-                let hint = "give --pool MODEL, or --selector 'namespace=\"llm\",pod=~\"chat-.*\"'";
-                return Err(hinted("nothing says which series are the pool's", hint));
-            }
-        };
-        let now = Clock::start(TimeScale::REAL).now().as_nanos() / 1_000_000_000;
+        let selector = selector(args.selector.as_deref(), args.pool.as_deref())?;
+        let now = now_s();
         let until = now.saturating_sub(args.until.as_secs());
         let step = Duration::from_secs(args.step.as_secs().max(1));
         let steps = args.from.as_secs() / step.as_secs();
@@ -283,15 +274,6 @@ fn within(buckets: &[(f64, f64)], slo: f64) -> Option<(f64, f64)> {
         before + (through - before) * (slo - lower) / (upper - lower)
     });
     Some((*total, inside.clamp(0.0, *total)))
-}
-
-fn failed(error: PrometheusError) -> anyhow::Error {
-    let hint = error.hint();
-    let mut message = error.to_string();
-    if let Some(because) = std::error::Error::source(&error) {
-        message = format!("{message}: {because}");
-    }
-    hinted(message, hint)
 }
 
 #[cfg(test)]

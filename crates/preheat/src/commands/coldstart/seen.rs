@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
+use preheat_compare::shadow::PAUSE_MIN;
 use preheat_core::{ColdStartSample, EndedStart, Instant, StartFollower};
 use preheat_runtime::journal::{JournalReader, Selection};
-
-/// Two ticks further apart than this have a pause between them, in which nobody looked: the longest
-/// tick interval that a policy allows is half of it.
-const PAUSE_MIN: Duration = Duration::from_secs(600);
 
 /// Starts of one pool, and for how long it was watched.
 pub(super) struct Seen {

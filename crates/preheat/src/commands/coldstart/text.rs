@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::report::{PhaseRow, PoolReport, Report};
 use super::savings::Technique;
-use preheat_api::words::{self, seconds};
+use crate::wording::{counted, span, time};
+use preheat_api::words;
 
 /// Width of the bar of a whole start.
 const BAR_CELLS: f64 = 40.0;
@@ -37,7 +38,7 @@ fn headline(pool: &PoolReport) -> String {
     let mut text = format!(
         "{}  {} in {}, {:.0} a day",
         pool.pool,
-        counted(pool.starts, "start became ready", "starts became ready"),
+        counted(pool.starts as u64, "start became ready", "starts became ready"),
         span(pool.watched_s),
         pool.starts_per_day
     );
@@ -46,12 +47,12 @@ fn headline(pool: &PoolReport) -> String {
         let _ = write!(
             text,
             "; {} given up or under way, and {} as longer than seen",
-            counted(pool.unfinished, "more was", "more were"),
+            counted(pool.unfinished as u64, "more was", "more were"),
             if pool.unfinished == 1 { "counts" } else { "count" }
         );
     }
     if pool.wakes > 0 {
-        let _ = write!(text, "; {}", counted(pool.wakes, "wake", "wakes"));
+        let _ = write!(text, "; {}", counted(pool.wakes as u64, "wake", "wakes"));
     }
     text.push_str(".\n");
     text
@@ -135,7 +136,7 @@ fn savings(pool: &PoolReport) -> String {
         "- A start's saving is the mean over those that became ready; GPU-hours a day are that × {:.1} \
          starts a day × {}{basis}. Savings overlap: they do not add up.",
         pool.starts_per_day,
-        counted(gpus as usize, "GPU a replica", "GPUs a replica")
+        counted(u64::from(gpus), "GPU a replica", "GPUs a replica")
     );
     text
 }
@@ -146,22 +147,5 @@ fn technique(technique: Technique) -> &'static str {
         Technique::WeightsOnNvme => "weights on local NVMe",
         Technique::CompileCache => "compile cache",
         Technique::Sleep => "sleep, not stop",
-    }
-}
-
-fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
-fn time(seconds_f64: f64) -> String {
-    seconds(Duration::try_from_secs_f64(seconds_f64).unwrap_or_default())
-}
-
-/// `45 min`, `5.4 h`, `12 days`.
-fn span(seconds_f64: f64) -> String {
-    match seconds_f64 / 3600.0 {
-        hours if hours < 1.5 => format!("{:.0} min", hours * 60.0),
-        hours if hours < 48.0 => format!("{hours:.1} h"),
-        hours => format!("{:.0} days", hours / 24.0),
     }
 }
