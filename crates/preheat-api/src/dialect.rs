@@ -2,6 +2,11 @@
 //!
 //! **Invariant:** names only. What a dialect's metrics are called is in `preheat-runtime`.
 
+mod promql;
+mod queries;
+
+pub use promql::{Expression, ExpressionError};
+pub use queries::{MetricQueries, MetricQueriesSpec, QueriesError};
 use serde::{Deserialize, Serialize};
 
 /// Engines, and what stands before them, whose metrics are known.
@@ -76,6 +81,8 @@ pub enum Dialect {
     Known(DialectName),
     /// By these names.
     Custom(Box<MetricNames>),
+    /// Not by the engines: a Prometheus is asked these.
+    Queries(Box<MetricQueries>),
 }
 
 /// Names of metrics, by what they tell; what has no name is not told.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
+use preheat_api::dialect::Dialect;
 use preheat_api::status::ScheduledStatus;
 use preheat_core::{
     Controls, Explanation, Instant, Memory, Observation, Plan, ReplicaId, ReplicaPhase,
@@ -33,7 +34,8 @@ use crate::publication::Order;
 use crate::quotas::{Membership, Quotas};
 use crate::report::{self, Facts, Seen, Trouble};
 use crate::resource::{
-    ConditionStatus, InferenceAutoscaler, InferenceAutoscalerStatus, Mode, Settings, contradicted,
+    ConditionStatus, InferenceAutoscaler, InferenceAutoscalerStatus, Mode, Settings, SettingsError,
+    contradicted,
 };
 use crate::roster::{Replica, Roster};
 use crate::selector;
@@ -266,6 +268,9 @@ impl Pool {
             return Ok(Arc::clone(settings));
         }
         let settings = Arc::new(Settings::of(&resource.spec)?);
+        if self.shared.metrics.is_none() && matches!(settings.dialect, Dialect::Queries(_)) {
+            return Err(SettingsError::NoPrometheus.into());
+        }
         self.settings = Some((generation, Arc::clone(&settings)));
         Ok(settings)
     }
@@ -327,7 +332,14 @@ impl Pool {
                 let pods: Vec<(ReplicaId, String)> = replicas.iter().filter_map(pod).collect();
                 let pods: Vec<(ReplicaId, &str)> =
                     pods.iter().map(|(id, name)| (*id, name.as_str())).collect();
-                source.scrape(clock, namespace, &dialects, &pods).await
+                match &settings.dialect {
+                    Dialect::Queries(queries) => {
+                        source.query(clock, namespace, queries, &pods).await
+                    }
+                    Dialect::Auto | Dialect::Known(_) | Dialect::Custom(_) => {
+                        source.scrape(clock, namespace, &dialects, &pods).await
+                    }
+                }
             }
         };
         let told: BTreeSet<ReplicaId> =

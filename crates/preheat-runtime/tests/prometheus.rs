@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use preheat_api::dialect::MetricQueries;
 use preheat_core::ReplicaId;
 use preheat_runtime::clock::{Clock, TimeScale};
 use preheat_runtime::dialect::Dialects;
 use preheat_runtime::prometheus::{PodSource, Prometheus, PrometheusConfig, PrometheusError};
-use preheat_runtime::scrape::ScrapeError;
+use preheat_runtime::scrape::{ScrapeError, SignalStore};
 use rcgen::generate_simple_self_signed;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -26,6 +27,8 @@ type Requests = Arc<Mutex<Vec<String>>>;
 #[derive(Clone)]
 enum Stub {
     Says(&'static str, String),
+    /// With the answer to a request.
+    Answers(fn(&str) -> String),
     Hangs,
     BreaksOff,
 }
@@ -51,8 +54,16 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
 
 async fn answer(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), stub: &Stub, seen: &Requests) {
     while let Some(request) = read_request(stream).await {
+        let answers = |body: String| {
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        };
+        let answered = match stub {
+            Stub::Answers(answer) => answers(answer(&request)),
+            _ => String::new(),
+        };
         seen.lock().unwrap().push(request);
         let answer = match stub {
+            Stub::Answers(_) => answered,
             Stub::Hangs => std::future::pending().await,
             Stub::BreaksOff => "HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{\"sta".to_owned(),
             Stub::Says(status, body) => {
@@ -73,7 +84,8 @@ async fn serve(stub: Stub) -> (String, Requests) {
     let requests = Arc::clone(&seen);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            answer(&mut stream, &stub, &requests).await;
+            let (stub, requests) = (stub.clone(), Arc::clone(&requests));
+            tokio::spawn(async move { answer(&mut stream, &stub, &requests).await });
         }
     });
     (url, seen)
@@ -238,6 +250,109 @@ async fn pods_are_read_from_it_in_the_engines_place() {
     let (html, _) = serve(Stub::Says("200 OK", "<html>".to_owned())).await;
     let results = source(&html).scrape(&clock, "llm", &dialects, &pods).await;
     assert!(results.iter().all(|(_, result)| matches!(result, Err(ScrapeError::Prometheus(_)))));
+}
+
+/// A vector of one value for each of these pods.
+fn vector(values: &[(&str, &str)]) -> String {
+    let series: Vec<String> = values
+        .iter()
+        .map(|(labels, value)| {
+            format!(r#"{{"metric":{{{labels}}},"value":[1795502999,"{value}"]}}"#)
+        })
+        .collect();
+    format!(
+        r#"{{"status":"success","data":{{"resultType":"vector","result":[{}]}}}}"#,
+        series.join(",")
+    )
+}
+
+fn queries(pairs: &[(&str, &str)]) -> MetricQueries {
+    MetricQueries::of(pairs.iter().copied()).unwrap()
+}
+
+/// Two series of pod a are added, and it is as old as the oldest that was read; b's total is absent and
+/// not zero; c is not there.
+#[tokio::test]
+async fn queries_tell_in_the_engines_place() {
+    fn answer(request: &str) -> String {
+        let (a, b) = (r#""pod":"a","engine":"0""#, r#""pod":"b","namespace":"llm""#);
+        let other = r#""pod":"b","namespace":"other""#;
+        if request.contains("timestamp%28my_waiting") {
+            return vector(&[(a, "1795502230"), (b, "1795502240")]);
+        } else if request.contains("timestamp") {
+            return vector(&[(a, "1795502260"), (b, "1795502260")]);
+        } else if request.contains("my_running") {
+            return vector(&[(a, "3"), (r#""pod":"a","engine":"1""#, "4"), (b, "1"), (other, "9")]);
+        } else if request.contains("my_waiting") {
+            return vector(&[(a, "2"), (b, "NaN")]);
+        }
+        vector(&[(a, "100")])
+    }
+    let (url, seen) = serve(Stub::Answers(answer)).await;
+    let source = PodSource {
+        prometheus: Prometheus::new(config(&url)).unwrap(),
+        pod_label: "pod".to_owned(),
+    };
+    let clock = Clock::start(TimeScale::REAL);
+    let asked = queries(&[
+        ("running", "sum by (pod, engine) (my_running)"),
+        ("waiting", "my_waiting{x=\"y\"}"),
+        ("completions", "my_total"),
+    ]);
+    let pods = [(ReplicaId(1), "a"), (ReplicaId(2), "b"), (ReplicaId(3), "c")];
+    let results = source.query(&clock, "llm", &asked, &pods).await;
+    let told = |index: usize| results[index].1.as_ref().unwrap();
+    let a = told(0);
+    assert_eq!((a.value.running, a.value.waiting), (Some(7), Some(2)));
+    assert_eq!(a.value.counters.completions, Some(100));
+    assert_eq!(a.value.dialect, Some("engine.queries"));
+    assert_eq!(a.observed_at.as_secs_f64(), 1_795_502_230.0);
+    let b = told(1);
+    assert_eq!((b.value.running, b.value.waiting), (Some(1), None));
+    assert_eq!(b.value.counters.completions, None);
+    let trouble = b.value.trouble().unwrap();
+    assert!(
+        trouble.contains("its engine.queries metrics do not tell requests waiting"),
+        "{trouble}"
+    );
+    assert!(matches!(results[2].1, Err(ScrapeError::Unseen(_))));
+    assert_eq!(seen.lock().unwrap().len(), 6, "three queries, and three series that they read");
+}
+
+#[tokio::test]
+async fn queries_that_tell_no_pod_from_another_say_so() {
+    let clock = Clock::start(TimeScale::REAL);
+    let asked = queries(&[("running", "sum(r)"), ("waiting", "sum(w)")]);
+    let outcome = async |stub: Stub| {
+        let (url, _) = serve(stub).await;
+        let source = PodSource {
+            prometheus: Prometheus::new(config(&url)).unwrap(),
+            pod_label: "pod".to_owned(),
+        };
+        let mut results = source.query(&clock, "llm", &asked, &[(ReplicaId(1), "a")]).await;
+        let (id, result) = results.pop().unwrap();
+        let said = result.as_ref().unwrap_err().to_string();
+        // What the replica's trouble says from then on.
+        let mut signals = SignalStore::default();
+        signals.record(id, result);
+        let trouble = signals.get(id).and_then(|signals| signals.trouble().map(str::to_owned));
+        trouble.unwrap_or_else(|| format!("no trouble, but {said}"))
+    };
+    let summed = outcome(Stub::Answers(|_| vector(&[("", "12")]))).await;
+    assert!(summed.contains("has no label `pod`, by which replicas are told apart"), "{summed}");
+    // A value of which nobody knows how old it is, is none.
+    let undated = outcome(Stub::Answers(|request| {
+        let labels = if request.contains("timestamp") { "" } else { r#""pod":"a""# };
+        vector(&[(labels, "12")])
+    }))
+    .await;
+    assert!(undated.contains("has no label `pod`"), "{undated}");
+    let empty = outcome(Stub::Answers(|_| vector(&[]))).await;
+    assert!(empty.contains("no trouble, but Prometheus has seen nothing of it"), "{empty}");
+    let refused = outcome(Stub::Says("400 Bad Request", ERROR.to_owned())).await;
+    assert!(refused.contains("Prometheus refused what it was asked for it: "), "{refused}");
+    let html = outcome(Stub::Says("200 OK", "<html>".to_owned())).await;
+    assert!(html.contains("no trouble, but Prometheus gave no answer"), "{html}");
 }
 
 #[test]

@@ -241,6 +241,10 @@ fn what_can_not_be_read_says_so() {
         (vec!["--prometheus", &html, "--pool", "m"], "begins with \"<html>login</html>\""),
         (vec!["--prometheus", &html], "nothing says which series are the pool's"),
         (vec!["--prometheus", "prometheus:9090", "--pool", "m"], "is no URL of a Prometheus"),
+        (
+            vec!["--prometheus", &empty, "--query", "queue=q"],
+            "`queue` is no signal; there are running",
+        ),
         (vec!["--trace", "azure-code", "--policies", "preheat"], "which is in every backtest"),
         (vec![], "required"),
     ] {

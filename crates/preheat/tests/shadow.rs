@@ -309,16 +309,60 @@ fn a_prometheus_alone_is_enough() {
     assert!(pool["fewer"]["s"].as_f64() > Some(600.0), "{pool}");
     assert!(pool["wanted"]["replicas_peak"].as_u64() > Some(2), "{pool}");
 
+    // The same by queries, for an engine of which nothing is known.
+    let queried = prometheus::serve(move |form| {
+        let asked = &form["query"];
+        let name = |query: &str, name: &str| asked.contains(query).then(|| name.to_owned());
+        let names = [
+            name("my_batch", "vllm:num_requests_running"),
+            name("my_queue", "vllm:num_requests_waiting"),
+            name("my_done", "vllm:request_success_total"),
+            name("my_prompts", "vllm:prompt_tokens_total"),
+            name("my_tokens", "vllm:generation_tokens_total"),
+        ];
+        let name = names.into_iter().flatten().next().expect("one of the queries");
+        let mut answer: Value = serde_json::from_str(&recorded(form, begin)).expect("JSON");
+        let series = answer["data"]["result"].as_array_mut().expect("series");
+        series.retain(|one| one["metric"]["__name__"] == name);
+        for one in series {
+            one["metric"] = json!({"pod": one["metric"]["instance"]});
+        }
+        answer.to_string()
+    });
+    let queries = [
+        "running=sum by (pod) (my_batch)",
+        "waiting=sum by (pod) (my_queue)",
+        "completions=my_done",
+        "promptTokens=my_prompts",
+        "generationTokens=my_tokens",
+    ];
+    let queries: Vec<&str> = queries.iter().flat_map(|query| ["--query", query]).collect();
+    let arguments =
+        ["shadow", "report", "--prometheus", &queried, "--from", "-1h", "--replica-label"];
+    let output = preheat(&[&arguments[..], &["pod"], &more, &queries].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let by_queries: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    let of_queries = &by_queries["pools"][0];
+    for key in ["there", "wanted", "more", "fewer"] {
+        assert_eq!(of_queries[key], pool[key], "{key}");
+    }
+
     let empty = prometheus::serve(|_| {
         json!({"status": "success", "data": {"resultType": "matrix", "result": []}}).to_string()
     });
     for (arguments, expected) in [
-        (vec!["--prometheus", &empty, "--pool", "m"], "no known engine tells {model_name=\"m\"}"),
+        (vec!["--prometheus", &empty, "--pool", "m"], "nothing tells of m in that time"),
         (vec!["--prometheus", &url], "nothing says which series are the pool's"),
         (vec!["--prometheus", &url, "--pool", "m", "--max-num-seqs", "0"], "--max-num-seqs is 0"),
         (vec!["--prometheus", &url, "--pool", "m", "--min-replicas", "200"], "replicas_min"),
         (vec!["--prometheus", &url, "--journal", "x"], "cannot be used with"),
         (vec!["--step", "30s"], "--prometheus"),
+        (vec!["--prometheus", &url, "--query", "running=r"], "`waiting` is not given, and must be"),
+        (vec!["--prometheus", &url, "--query", "running"], "write it like running="),
+        (
+            vec!["--prometheus", &url, "--query", "running=r", "--query", "waiting=sum(w"],
+            "--query: `waiting`: `(` has no partner",
+        ),
     ] {
         let output = preheat(&[&["shadow", "report"], &arguments[..]].concat());
         let error = String::from_utf8_lossy(&output.stderr).into_owned();

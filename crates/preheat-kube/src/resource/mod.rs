@@ -22,7 +22,8 @@ pub use sharing::{QuotaSpec, ScheduleItem, contradicted};
 pub use sleeping::{SleepSpec, StandbySpec};
 pub use spec::{
     Behavior, ColdStart, Engine, EngineType, FallbackSpec, InferenceAutoscaler,
-    InferenceAutoscalerSpec, Metrics, Mode, Pause, ScaleDown, ScaleLimit, SloSpec, TargetRef,
+    InferenceAutoscalerSpec, Metrics, Mode, Pause, Queries, ScaleDown, ScaleLimit, SloSpec,
+    TargetRef,
 };
 pub use status::{ColdStartStatus, Condition, ConditionStatus, InferenceAutoscalerStatus};
 

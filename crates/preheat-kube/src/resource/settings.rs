@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use preheat_api::config::{QuotaConfig, SleepConfig, parse_duration};
-use preheat_api::dialect::Dialect;
+use preheat_api::dialect::{Dialect, MetricQueries, MetricQueriesSpec, QueriesError};
 use preheat_api::pool_keys::{KeyError, PoolKeys, StandbyKeys};
 use preheat_api::schedule::{ScheduleError, ScheduleSpec, Schedules};
 use preheat_core::{Policy, ReplicaCount};
 
-use super::spec::{Engine, EngineType, InferenceAutoscalerSpec, Mode, Pause, TargetRef};
+use super::spec::{Engine, EngineType, InferenceAutoscalerSpec, Metrics, Mode, Pause, TargetRef};
 
 /// A checked spec.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +73,15 @@ pub enum SettingsError {
     /// A value out of range, or two that contradict each other.
     #[error("`spec.{}` is {}; it must be {}", .0.key, .0.value, .0.allowed)]
     Key(KeyError),
+    /// A query that can't be.
+    #[error("`spec.engine.queries`: {0}")]
+    Queries(QueriesError),
+    /// Queries, and nobody to ask them.
+    #[error(
+        "`spec.engine.queries` is given, and this preheat asks the engines themselves; start it with \
+         --prometheus, or give engine.metrics in its place"
+    )]
+    NoPrometheus,
     /// A schedule that can't be.
     #[error("`spec.schedules[{}]`: {}{}", .0.index, .0.mistake, hint(.0))]
     Schedule(ScheduleError),
@@ -154,28 +163,38 @@ impl Settings {
 }
 
 fn dialect(engine: &Engine) -> Result<Dialect, SettingsError> {
-    let Some(metrics) = &engine.metrics else { return Ok(engine.type_.dialect()) };
-    let dialect = metrics.dialect();
-    let mistake = match &dialect {
-        Dialect::Custom(names) => names.mistake(),
-        Dialect::Auto | Dialect::Known(_) => None,
+    let given = |key: &str, allowed: &str| {
+        let (key, value, allowed) = (key.to_owned(), "given".to_owned(), allowed.to_owned());
+        Err(SettingsError::Key(KeyError { key, value, allowed }))
     };
-    let wrong = |key: &str, value: &str, allowed: &str| {
-        let (key, value, allowed) = (key.to_owned(), value.to_owned(), allowed.to_owned());
-        SettingsError::Key(KeyError { key, value, allowed })
-    };
-    if engine.type_ != EngineType::Auto {
-        return Err(wrong(
-            "engine.metrics",
-            "given",
-            "left out where engine.type says whose they are",
-        ));
-    }
-    match mistake {
-        Some(key) => {
-            Err(wrong(&format!("engine.metrics.{key}"), "no metric's name", "a metric's name"))
+    let by_type = engine.type_ != EngineType::Auto;
+    match (&engine.metrics, &engine.queries) {
+        (None, None) => Ok(engine.type_.dialect()),
+        (Some(_), Some(_)) => given("engine.queries", "left out where engine.metrics is there"),
+        (Some(_), None) if by_type => {
+            given("engine.metrics", "left out where engine.type says whose they are")
         }
-        None => Ok(dialect),
+        (None, Some(_)) if by_type => {
+            given("engine.queries", "left out where engine.type says whose they are")
+        }
+        (Some(metrics), None) => named(metrics),
+        (None, Some(queries)) => {
+            let queries = MetricQueries::try_from(MetricQueriesSpec::from(queries));
+            let queries = queries.map_err(SettingsError::Queries)?;
+            Ok(Dialect::Queries(Box::new(queries)))
+        }
+    }
+}
+
+fn named(metrics: &Metrics) -> Result<Dialect, SettingsError> {
+    let names = metrics.names();
+    match names.mistake() {
+        Some(key) => Err(SettingsError::Key(KeyError {
+            key: format!("engine.metrics.{key}"),
+            value: "no metric's name".to_owned(),
+            allowed: "a metric's name".to_owned(),
+        })),
+        None => Ok(Dialect::Custom(Box::new(names))),
     }
 }
 

@@ -6,7 +6,7 @@
 #![expect(clippy::duplicated_attributes, reason = "several printed columns have the same type")]
 
 use kube::{CustomResource, KubeSchema};
-use preheat_api::dialect::{Dialect, DialectName, MetricNames};
+use preheat_api::dialect::{Dialect, DialectName, MetricNames, MetricQueriesSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -219,6 +219,9 @@ pub struct Engine {
     /// What its metrics are called, where `type` does not know them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Metrics>,
+    /// PromQL that tells of them, where a Prometheus is asked in the engines' place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queries: Option<Queries>,
     /// The engine's container, where it is not a pod's first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
@@ -269,9 +272,9 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// How they are read.
-    pub fn dialect(&self) -> Dialect {
-        Dialect::Custom(Box::new(MetricNames {
+    /// The same, as they are read.
+    pub fn names(&self) -> MetricNames {
+        MetricNames {
             running: Some(self.running.clone()),
             waiting: Some(self.waiting.clone()),
             kv_utilization: self.kv_utilization.clone(),
@@ -281,7 +284,50 @@ impl Metrics {
             preemptions: None,
             ttft: self.ttft.clone(),
             itl: self.itl.clone(),
-        }))
+        }
+    }
+}
+
+/// Expressions of PromQL, by what they tell. Each gives one value or more for each pod, by the label
+/// that names pods; those of one pod are added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Queries {
+    /// Requests in the batch.
+    #[schemars(length(min = 1, max = 4096))]
+    pub running: String,
+    /// Requests that wait for a place in it.
+    #[schemars(length(min = 1, max = 4096))]
+    pub waiting: String,
+    /// Share of the KV cache in use, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub kv_utilization: Option<String>,
+    /// Requests that ended well, in all; no rate. Without it and both of tokens, nobody knows what
+    /// arrives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub completions: Option<String>,
+    /// Prompt tokens, in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub prompt_tokens: Option<String>,
+    /// Generated tokens, in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub generation_tokens: Option<String>,
+}
+
+impl From<&Queries> for MetricQueriesSpec {
+    fn from(queries: &Queries) -> Self {
+        Self {
+            running: Some(queries.running.clone()),
+            waiting: Some(queries.waiting.clone()),
+            kv_utilization: queries.kv_utilization.clone(),
+            completions: queries.completions.clone(),
+            prompt_tokens: queries.prompt_tokens.clone(),
+            generation_tokens: queries.generation_tokens.clone(),
+        }
     }
 }
 
@@ -349,6 +395,7 @@ impl Default for Engine {
             metrics_port: port_default(),
             metrics_path: path_default(),
             metrics: None,
+            queries: None,
             container: None,
             sleep: None,
             gpus_per_replica: gpus_default(),

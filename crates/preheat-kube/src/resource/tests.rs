@@ -244,6 +244,23 @@ fn mistakes_are_named_as_in_a_file() {
             "`spec.engine.metrics.running` is no metric's name; it must be a metric's name",
         ),
         (
+            "maxReplicas: 2\nengine: {type: SGLang, queries: {running: a, waiting: b}}\n",
+            "`spec.engine.queries` is given; it must be left out where engine.type says whose they are",
+        ),
+        (
+            "maxReplicas: 2\nengine: {metrics: {running: a, waiting: b}, queries: {running: a, waiting: b}}\n",
+            "`spec.engine.queries` is given; it must be left out where engine.metrics is there",
+        ),
+        (
+            "maxReplicas: 2\nengine: {queries: {running: 'sum by (pod) (a', waiting: b}}\n",
+            "`spec.engine.queries`: `running`: `(` has no partner",
+        ),
+        (
+            "maxReplicas: 2\nengine: {queries: {running: a, waiting: b, completions: 'rate(c[1m])'}}\n",
+            "`spec.engine.queries`: `completions` calls `rate`; give the counter itself, of which \
+             preheat takes increases",
+        ),
+        (
             "maxReplicas: 2\nschedules: [{name: a, days: [monday], from: '08:00', until: '09:00', \
              timezone: UTC, replicas: 1}]\n",
             "`spec.schedules[0]`: `schedules.days` has `monday`; a day must be one of mon, tue, wed, \

@@ -58,7 +58,7 @@ fn vllm() -> Dialect {
     let kv = [share("vllm:kv_cache_usage_perc"), share("vllm:gpu_cache_usage_perc")];
     let itl = ["vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"];
     Dialect {
-        name: Some(DialectName::Vllm),
+        title: DialectName::Vllm.name(),
         prefixes: &["vllm:"],
         repeats: &[],
         rows: vec![
@@ -89,7 +89,7 @@ fn sglang() -> Dialect {
     ]);
     let itl = ["sglang:inter_token_latency_seconds", "sglang:time_per_output_token_seconds"];
     Dialect {
-        name: Some(DialectName::Sglang),
+        title: DialectName::Sglang.name(),
         prefixes: &["sglang:"],
         repeats: &["tp_rank", "pp_rank", "moe_ep_rank"],
         rows: vec![
@@ -110,7 +110,7 @@ fn sglang() -> Dialect {
 /// `trtllm-serve`, whose Prometheus metrics are at `/prometheus/metrics`.
 fn tensorrt_llm() -> Dialect {
     Dialect {
-        name: Some(DialectName::TensorRtLlm),
+        title: DialectName::TensorRtLlm.name(),
         prefixes: &["trtllm_"],
         repeats: &[],
         rows: vec![
@@ -130,7 +130,7 @@ fn triton() -> Dialect {
         |kind| gauge("nv_trt_llm_request_metrics").only(Only::With("request_type", kind));
     let fraction = Only::With("kv_cache_block_type", "fraction");
     Dialect {
-        name: Some(DialectName::Triton),
+        title: DialectName::Triton.name(),
         prefixes: &["nv_trt_llm_"],
         repeats: &[],
         rows: vec![
@@ -145,7 +145,7 @@ fn triton() -> Dialect {
 /// latency of tokens.
 fn tgi() -> Dialect {
     Dialect {
-        name: Some(DialectName::Tgi),
+        title: DialectName::Tgi.name(),
         prefixes: &["tgi_"],
         repeats: &[],
         rows: vec![
@@ -166,7 +166,7 @@ fn tgi() -> Dialect {
 fn llama_cpp() -> Dialect {
     let itl = Form::SecondsPerToken { seconds: "llamacpp:tokens_predicted_seconds_total" };
     Dialect {
-        name: Some(DialectName::LlamaCpp),
+        title: DialectName::LlamaCpp.name(),
         prefixes: &["llamacpp:"],
         repeats: &[],
         rows: vec![
@@ -188,7 +188,7 @@ fn dynamo() -> Dialect {
     let generated =
         ["dynamo_frontend_output_tokens_total", "dynamo_frontend_output_sequence_tokens_sum"];
     Dialect {
-        name: Some(DialectName::Dynamo),
+        title: DialectName::Dynamo.name(),
         prefixes: &["dynamo_frontend_"],
         repeats: &[],
         rows: vec![
@@ -231,7 +231,7 @@ fn endpoint_picker() -> Dialect {
         "inference_model_output_tokens_sum",
     ];
     Dialect {
-        name: Some(DialectName::EndpointPicker),
+        title: DialectName::EndpointPicker.name(),
         prefixes: &["llm_d_epp_", "inference_objective_", "inference_model_", "inference_pool_"],
         repeats: &[],
         rows: vec![

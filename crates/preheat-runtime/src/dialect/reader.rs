@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use preheat_api::dialect::{Dialect as Choice, DialectName};
+use preheat_api::dialect::{Dialect as Choice, DialectName, MetricNames, MetricQueries};
 use preheat_core::Utilization;
 
 use super::known;
@@ -84,8 +84,18 @@ impl Dialects {
         match choice {
             Choice::Auto => Self::known(),
             Choice::Known(name) => Arc::new(Self::new(vec![known::dialect(*name)])),
-            Choice::Custom(names) => Arc::new(Self::new(vec![Dialect::custom(names)])),
+            Choice::Custom(names) => Self::custom("engine.metrics", names),
+            Choice::Queries(queries) => Self::queried(queries),
         }
+    }
+
+    /// Answers to queries, called as the signals are.
+    pub fn queried(queries: &MetricQueries) -> Arc<Self> {
+        Self::custom("engine.queries", &queries.names())
+    }
+
+    fn custom(key: &'static str, names: &MetricNames) -> Arc<Self> {
+        Arc::new(Self::new(vec![Dialect::custom(key, names)]))
     }
 
     /// All that are known.
@@ -171,7 +181,7 @@ impl Dialects {
     }
 
     fn titles(&self) -> String {
-        let titles: Vec<&str> = self.compiled.iter().map(|of| of.dialect.title()).collect();
+        let titles: Vec<&str> = self.compiled.iter().map(|of| of.dialect.title).collect();
         titles.join(", ")
     }
 
@@ -249,7 +259,7 @@ impl Compiled {
         let latency = |signal| self.latency(signal, cells);
         let cell = |signal| cells.get(self.source(signal, cells)?.main);
         EngineScrape {
-            dialect: Some(self.dialect.title()),
+            dialect: Some(self.dialect.title),
             model_name: cells.iter().find_map(Cell::model_name),
             running: whole(number(Signal::Running)),
             waiting: whole(number(Signal::Waiting)),

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use preheat_api::dialect::{DialectName, MetricNames};
+use preheat_api::dialect::MetricNames;
 
 /// What an engine can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,8 +76,8 @@ pub type Text = Cow<'static, str>;
 /// One dialect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dialect {
-    /// Which one; `None` for a user's own.
-    pub name: Option<DialectName>,
+    /// As a configuration calls it, or the key under which a user has given their own.
+    pub title: &'static str,
     /// What its metrics' names begin with: a body with such a name is of this dialect, whatever has
     /// been renamed. Empty for a user's own.
     pub prefixes: &'static [&'static str],
@@ -157,8 +157,8 @@ pub enum Only {
 }
 
 impl Dialect {
-    /// A user's own: gauges, counters, and histograms of seconds.
-    pub fn custom(names: &MetricNames) -> Self {
+    /// A user's own, given under the key `title`: gauges, counters, and histograms of seconds.
+    pub fn custom(title: &'static str, names: &MetricNames) -> Self {
         let given = [
             (Signal::Running, Form::Gauge, &names.running),
             (Signal::Waiting, Form::Gauge, &names.waiting),
@@ -174,18 +174,13 @@ impl Dialect {
             Some(Row { signal, sources: vec![Source::new(form, name.clone()?)] })
         };
         let rows = given.into_iter().filter_map(row).collect();
-        Self { name: None, prefixes: &[], repeats: &[], rows }
+        Self { title, prefixes: &[], repeats: &[], rows }
     }
 
     /// How it tells a signal; empty when it doesn't.
     pub fn sources(&self, signal: Signal) -> &[Source] {
         let row = self.rows.iter().find(|row| row.signal == signal);
         row.map_or(&[], |row| &row.sources)
-    }
-
-    /// As a configuration calls it.
-    pub fn title(&self) -> &'static str {
-        self.name.map_or("engine.metrics", DialectName::name)
     }
 }
 

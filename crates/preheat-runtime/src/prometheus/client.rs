@@ -131,6 +131,14 @@ pub enum PrometheusError {
 }
 
 impl PrometheusError {
+    /// What Prometheus says of a query that it did not evaluate; `None` where that is not the matter.
+    pub fn refusal(&self) -> Option<&str> {
+        match self {
+            Self::Answer { error: AnswerError::Refused { says, .. }, .. } => Some(says),
+            _ => None,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {

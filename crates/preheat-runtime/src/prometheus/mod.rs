@@ -7,10 +7,12 @@
 
 mod answer;
 mod client;
+mod queried;
 mod recorded;
 mod source;
 
 pub use answer::{AnswerError, Point, Series};
 pub use client::{Prometheus, PrometheusConfig, PrometheusError};
+pub use queried::named;
 pub use recorded::{Recorded, Round};
 pub use source::{PodScrape, PodSource, pod_query, pod_scrapes};

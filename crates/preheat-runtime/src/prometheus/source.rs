@@ -17,7 +17,7 @@ use crate::exposition::Format;
 use crate::scrape::{ScrapeError, ScrapeResult};
 
 /// How far back a pod's last scrape may be: as far as Prometheus itself looks.
-const LOOKBACK: Duration = Duration::from_secs(300);
+pub(super) const LOOKBACK: Duration = Duration::from_secs(300);
 
 /// A Prometheus that is asked in the engines' place.
 #[derive(Clone, Debug)]
@@ -175,6 +175,40 @@ mod tests {
         assert_eq!(seen("b"), (Some(9), Some(9), 700.0));
         assert_eq!(seen("c"), (Some(5), None, 1000.0));
         assert_eq!(scrapes.len(), 3);
+    }
+
+    /// A rollout under way: an old version, a new one, one that has renamed what must be told, and
+    /// another engine.
+    #[test]
+    fn versions_and_engines_are_mixed_in_one_pool() {
+        let both = |pod: &str, running: &str, waiting: &str, kv: &str| {
+            [
+                series(running, pod, &[(990.0, 4.0)]),
+                series(waiting, pod, &[(990.0, 1.0)]),
+                series(kv, pod, &[(990.0, 0.5)]),
+            ]
+        };
+        let (running, waiting) = ("vllm:num_requests_running", "vllm:num_requests_waiting");
+        let answer = [
+            both("old", running, waiting, "vllm:gpu_cache_usage_perc"),
+            both("new", running, waiting, "vllm:kv_cache_usage_perc"),
+            both("next", running, "vllm:num_requests_queued", "vllm:kv_cache_usage_perc"),
+            both("other", "sglang:num_running_reqs", "sglang:num_queue_reqs", "sglang:token_usage"),
+        ]
+        .concat();
+        let now = Instant::ORIGIN.saturating_add(Duration::from_secs(1000));
+        let scrapes = pod_scrapes(&answer, &Dialects::known(), "pod", now);
+        let seen = |pod: &str| scrapes.get(pod).unwrap().as_ref().unwrap().value.clone();
+        for pod in ["old", "new", "other"] {
+            let seen = seen(pod);
+            assert_eq!((seen.running, seen.waiting), (Some(4), Some(1)), "{pod}");
+            assert_eq!(seen.kv_utilization.map(preheat_core::Utilization::get), Some(0.5), "{pod}");
+            assert_eq!(seen.trouble(), None, "{pod}");
+        }
+        assert_eq!(seen("other").dialect, Some("sglang"));
+        let next = seen("next");
+        assert_eq!((next.running, next.waiting), (Some(4), None), "absent, and not zero");
+        assert!(next.trouble().unwrap().contains("`vllm:num_requests_queued`"), "{next:?}");
     }
 
     #[test]

@@ -121,12 +121,38 @@ pub enum ScrapeError {
     /// A Prometheus is asked in its place, and has not seen it for so long.
     #[error("Prometheus has seen nothing of it for {0:?}")]
     Unseen(Duration),
+    /// A Prometheus is asked in its place, by queries that tell no replica from another.
+    #[error("what `engine.queries` read has no label `{0}`, by which replicas are told apart")]
+    Unlabelled(String),
     /// A Prometheus is asked in its place, and gave no answer.
     #[error("Prometheus gave no answer")]
     Prometheus(#[source] Arc<PrometheusError>),
     /// The task that scraped it was lost. Nothing known leads here.
     #[error("the scraping task ended early")]
     Lost(#[source] tokio::task::JoinError),
+}
+
+impl ScrapeError {
+    /// What somebody has to change before it can be read; `None` where it may be read the next time.
+    fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Malformed(unrecognised) => Some(unrecognised.to_string()),
+            Self::Unlabelled(_) => Some(self.to_string()),
+            Self::Prometheus(error) => {
+                let says = error.refusal()?;
+                Some(format!("Prometheus refused what it was asked for it: {says}"))
+            }
+            Self::Timeout(_)
+            | Self::Connect(_)
+            | Self::Request(_)
+            | Self::Status(_)
+            | Self::TooLarge { .. }
+            | Self::Body(_)
+            | Self::Path(_)
+            | Self::Unseen(_)
+            | Self::Lost(_) => None,
+        }
+    }
 }
 
 /// Scrapes replicas over connections that it keeps open.

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use preheat_core::{Counters, LatencyMean, LatencyWindow, ReplicaId, ReplicaObservation, Sample};
 
+use super::ScrapeResult;
 use super::deltas::{LatencyHistory, counters_between, itl_between, restarted};
-use super::{ScrapeError, ScrapeResult};
 use crate::dialect::{EngineScrape, SleepState};
 
 /// Time that latency quantiles are taken over, unless a caller says otherwise: long enough for a
@@ -65,9 +65,9 @@ impl SignalStore {
             Ok(scrape) => signals.succeeded(scrape),
             Err(error) => {
                 signals.failures_in_a_row = signals.failures_in_a_row.saturating_add(1);
-                // Only what was read can say that it is of something else.
-                if let ScrapeError::Malformed(unrecognised) = error {
-                    signals.set_trouble(Some(unrecognised.to_string()));
+                // What does not come back by itself is said; that it did not answer is seen anyway.
+                if let Some(trouble) = error.trouble() {
+                    signals.set_trouble(Some(trouble));
                 }
             }
         }

@@ -180,7 +180,10 @@ pub(crate) fn outcome(result: &ScrapeResult) -> String {
         Err(ScrapeError::Malformed(_)) => "malformed".to_owned(),
         Err(ScrapeError::Path(_)) => "path".to_owned(),
         Err(
-            error @ (ScrapeError::Lost(_) | ScrapeError::Unseen(_) | ScrapeError::Prometheus(_)),
+            error @ (ScrapeError::Lost(_)
+            | ScrapeError::Unseen(_)
+            | ScrapeError::Unlabelled(_)
+            | ScrapeError::Prometheus(_)),
         ) => error.to_string(),
     }
 }

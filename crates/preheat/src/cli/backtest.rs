@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 
+use super::prometheus::query;
 use super::{PoolArgs, PrometheusArgs, ago, duration};
 
 #[derive(Debug, Args)]
@@ -25,6 +26,12 @@ pub(crate) struct BacktestArgs {
     /// `namespace="llm",pod=~"chat-.*"`
     #[arg(long)]
     pub(crate) selector: Option<String>,
+    /// PromQL that tells a signal of each replica, as `running='sum by (pod) (my_running)'`, for engines
+    /// whose metrics are not known; may be repeated, for `running`, `waiting`, `kvUtilization`,
+    /// `completions`, `promptTokens`, `generationTokens`. In place of `--selector`
+    #[arg(long, value_name = "SIGNAL=EXPRESSION", value_parser = query, requires = "prometheus",
+        conflicts_with = "selector")]
+    pub(crate) query: Vec<(String, String)>,
     /// Label that has one value for each replica
     #[arg(long, default_value = "instance")]
     pub(crate) replica_label: String,

@@ -40,6 +40,13 @@ impl PrometheusArgs {
     }
 }
 
+/// `running=EXPRESSION`.
+pub(super) fn query(text: &str) -> Result<(String, String), String> {
+    let wrong = || "write it like running='sum by (pod) (my_engine_running)'".to_owned();
+    let (signal, expression) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((signal.trim().to_owned(), expression.to_owned()))
+}
+
 /// `NAME=VALUE`.
 fn header(text: &str) -> Result<(String, String), String> {
     let wrong = || "write it like X-Scope-OrgID=team".to_owned();

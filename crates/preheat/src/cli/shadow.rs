@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::prometheus::query;
 use super::{PrometheusArgs, ago, duration};
 
 #[derive(Debug, Args)]
@@ -49,6 +50,12 @@ pub(crate) struct RecordedArgs {
     /// `namespace="llm",pod=~"chat-.*"`
     #[arg(long, requires = "prometheus")]
     pub(crate) selector: Option<String>,
+    /// PromQL that tells a signal of each replica, as `running='sum by (pod) (my_running)'`, for engines
+    /// whose metrics are not known; may be repeated, for `running`, `waiting`, `kvUtilization`,
+    /// `completions`, `promptTokens`, `generationTokens`. In place of `--selector`
+    #[arg(long, value_name = "SIGNAL=EXPRESSION", value_parser = query, requires = "prometheus",
+        conflicts_with = "selector")]
+    pub(crate) query: Vec<(String, String)>,
     /// Label that has one value for each replica
     #[arg(long, default_value = "instance", requires = "prometheus")]
     pub(crate) replica_label: String,

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use preheat_api::dialect::MetricQueries;
 use preheat_runtime::clock::{Clock, TimeScale};
 use preheat_runtime::prometheus::PrometheusError;
 
@@ -20,6 +21,18 @@ pub(super) fn selector(given: Option<&str>, pool: Option<&str>) -> anyhow::Resul
             Err(hinted("nothing says which series are the pool's", hint))
         }
     }
+}
+
+/// Queries of a user's own, where there are any.
+pub(super) fn queries(given: &[(String, String)]) -> anyhow::Result<Option<MetricQueries>> {
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let pairs = given.iter().map(|(key, query)| (key.as_str(), query.as_str()));
+    MetricQueries::of(pairs).map(Some).map_err(|error| {
+        let hint = "write each as --query running='sum by (pod) (my_engine_running)'";
+        hinted(format!("--query: {error}"), hint)
+    })
 }
 
 /// Now, in whole seconds since the Unix epoch.

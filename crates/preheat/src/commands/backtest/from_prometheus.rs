@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use preheat_api::dialect::DialectName;
+use preheat_api::dialect::{DialectName, MetricQueries};
 use preheat_compare::backtest::{Cumulative, Gauge, History, Step};
 use preheat_runtime::dialect::known;
 use preheat_runtime::dialect::table::{Dialect, Only, Signal, Source};
-use preheat_runtime::prometheus::{Prometheus, PrometheusConfig, Series};
+use preheat_runtime::prometheus::{Prometheus, PrometheusConfig, Series, named};
 
-use super::super::prometheus::{failed, now_s, selector};
+use super::super::prometheus::{failed, now_s, queries, selector};
 use crate::cli::BacktestArgs;
 use crate::failure::hinted;
 use crate::terminal::Line;
@@ -21,6 +21,8 @@ use crate::terminal::Line;
 struct Asked<'a> {
     prometheus: Prometheus,
     selector: String,
+    /// In place of what is known of engines.
+    queries: Option<MetricQueries>,
     replica_label: &'a str,
     from: u64,
     until: u64,
@@ -36,7 +38,7 @@ pub(super) async fn read(
     let asked = Asked::of(config, args)?;
     line.draw("which engine is it?");
     let dialect = asked.dialect().await?;
-    let (told, of) = (dialect.title(), asked.selector.clone());
+    let (told, of) = (dialect.title, asked.selector.clone());
     let lacks = |signal: Signal| {
         let hint =
             "docs/engines.md says what each engine tells; a journal of preheat's own tells more";
@@ -104,7 +106,11 @@ pub(super) async fn read(
 
 impl<'a> Asked<'a> {
     fn of(config: PrometheusConfig, args: &'a BacktestArgs) -> anyhow::Result<Self> {
-        let selector = selector(args.selector.as_deref(), args.pool.as_deref())?;
+        let queries = queries(&args.query)?;
+        let selector = match &queries {
+            Some(_) => String::new(),
+            None => selector(args.selector.as_deref(), args.pool.as_deref())?,
+        };
         let now = now_s();
         let until = now.saturating_sub(args.until.as_secs());
         let step = Duration::from_secs(args.step.as_secs().max(1));
@@ -113,6 +119,7 @@ impl<'a> Asked<'a> {
         Ok(Self {
             prometheus: Prometheus::new(config).map_err(failed)?,
             selector,
+            queries,
             replica_label: &args.replica_label,
             from,
             until,
@@ -123,6 +130,9 @@ impl<'a> Asked<'a> {
 
     /// The dialect whose running requests are told. Of two, the one that is told most often.
     async fn dialect(&self) -> anyhow::Result<Dialect> {
+        if let Some(queries) = &self.queries {
+            return Ok(Dialect::custom("--query", &queries.names()));
+        }
         let dialects = DialectName::ALL.map(known::dialect);
         let names: Vec<&str> = dialects
             .iter()
@@ -154,6 +164,21 @@ impl<'a> Asked<'a> {
         format!("{{__name__=~\"{}\",{}}}", names.join("|"), self.selector)
     }
 
+    /// What is called one of these names, or is told by the query of that name.
+    async fn series(&self, names: &[&str]) -> anyhow::Result<Vec<Series>> {
+        let range = async |query: &str| {
+            let found = self.prometheus.range(query, self.from, self.until, self.step).await;
+            found.map_err(failed)
+        };
+        let Some(queries) = &self.queries else { return range(&self.series_of(names)).await };
+        let mut all = Vec::new();
+        for (key, query) in queries.given().filter(|(key, _)| names.contains(key)) {
+            let found = range(query.as_str()).await?;
+            all.extend(found.into_iter().map(|series| named(series, key)));
+        }
+        Ok(all)
+    }
+
     /// The series that tell a signal, replica by replica, each with its sign. Where a replica has
     /// several names for it, the newest counts.
     async fn replicas(
@@ -171,10 +196,9 @@ impl<'a> Asked<'a> {
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let query = self.series_of(&names);
-        let found = self.prometheus.range(&query, self.from, self.until, self.step).await;
+        let found = self.series(&names).await?;
         let mut replicas: BTreeMap<String, Vec<Series>> = BTreeMap::new();
-        for series in found.map_err(failed)? {
+        for series in found {
             let replica = series.label(self.replica_label).unwrap_or_default().to_owned();
             replicas.entry(replica).or_default().push(series);
         }

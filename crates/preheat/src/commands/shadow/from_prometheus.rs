@@ -3,6 +3,7 @@
 //! **Invariant:** an hour of series is held at a time, and as much of what was seen of replicas as
 //! tells whether they come or come back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,9 +13,9 @@ use preheat_core::{
     ReplicaCount, decide,
 };
 use preheat_runtime::dialect::Dialects;
-use preheat_runtime::prometheus::{Prometheus, PrometheusConfig, Recorded, Round};
+use preheat_runtime::prometheus::{Prometheus, PrometheusConfig, Recorded, Round, Series, named};
 
-use super::super::prometheus::{failed, now_s, selector};
+use super::super::prometheus::{failed, now_s, queries, selector};
 use crate::cli::{RecordedArgs, ShadowReportArgs};
 use crate::failure::hinted;
 use crate::terminal::Line;
@@ -32,29 +33,22 @@ pub(super) async fn read(
     line: &mut Line,
 ) -> anyhow::Result<ShadowReport> {
     let recorded = &args.recorded;
-    let selector = selector(recorded.selector.as_deref(), args.pool.as_deref())?;
+    let asked = Asked::of(config, args)?;
     let policy = policy(recorded)?;
-    let prometheus = Prometheus::new(config).map_err(failed)?;
-    let dialects = Dialects::known();
-    let mut names: Vec<&str> = dialects.series_names().collect();
-    names.sort_unstable();
-    let query = format!("{{__name__=~\"{}\",{selector}}}", names.join("|"));
     let step = policy.spec().tick_interval.as_secs();
     let until = now_s().saturating_sub(recorded.until.as_secs());
     let steps = args.from.unwrap_or(FROM_DEFAULT).as_secs() / step;
     let mut at = until.saturating_sub(steps * step);
     let mut rounds = Recorded::new(recorded.cold_start);
-    let name = args.pool.clone().unwrap_or_else(|| selector.clone());
-    let mut watcher = Watcher::new(&name, policy);
+    let mut watcher = Watcher::new(&asked.name, policy);
     let mut seen = false;
     while at <= until {
         let last = until.min(at + (STEPS_AT_ONCE - 1) * step);
         line.draw(&format!("{} h to go", (until - at).div_ceil(3600)));
-        let series = prometheus.range(&query, at, last, Duration::from_secs(step)).await;
-        let series = series.map_err(failed)?;
+        let series = asked.series(at, last, Duration::from_secs(step)).await?;
         seen |= !series.is_empty();
         while at <= last {
-            let round = Round::of(&series, &dialects, &recorded.replica_label, at);
+            let round = Round::of(&series, &asked.dialects, &recorded.replica_label, at);
             watcher.watch(rounds.push(round));
             at += step;
         }
@@ -64,9 +58,51 @@ pub(super) async fn read(
     }
     let hint = "try the selector and --replica-label in Prometheus' own page, or another --from";
     if !seen {
-        return Err(hinted(format!("no known engine tells {{{selector}}} in that time"), hint));
+        return Err(hinted(format!("nothing tells of {} in that time", asked.name), hint));
     }
     watcher.shadow.report().map(noted).with_context(|| "there are no two steps in that time")
+}
+
+/// What is asked, and of whom.
+struct Asked {
+    prometheus: Prometheus,
+    /// What the pool is called.
+    name: String,
+    dialects: Arc<Dialects>,
+    /// Each with the key of the signal that it tells; `None` where the series' names say that.
+    queries: Vec<(Option<&'static str>, String)>,
+}
+
+impl Asked {
+    fn of(config: PrometheusConfig, args: &ShadowReportArgs) -> anyhow::Result<Self> {
+        let recorded = &args.recorded;
+        let prometheus = Prometheus::new(config).map_err(failed)?;
+        if let Some(queries) = queries(&recorded.query)? {
+            let name = args.pool.clone().unwrap_or_else(|| "queried".to_owned());
+            let dialects = Dialects::queried(&queries);
+            let queries = queries.given().map(|(key, query)| (Some(key), query.to_string()));
+            return Ok(Self { prometheus, name, dialects, queries: queries.collect() });
+        }
+        let selector = selector(recorded.selector.as_deref(), args.pool.as_deref())?;
+        let name = args.pool.clone().unwrap_or_else(|| format!("{{{selector}}}"));
+        let dialects = Dialects::known();
+        let mut names: Vec<&str> = dialects.series_names().collect();
+        names.sort_unstable();
+        let query = format!("{{__name__=~\"{}\",{selector}}}", names.join("|"));
+        Ok(Self { prometheus, name, dialects, queries: vec![(None, query)] })
+    }
+
+    async fn series(&self, from: u64, until: u64, step: Duration) -> anyhow::Result<Vec<Series>> {
+        let mut all = Vec::new();
+        for (key, query) in &self.queries {
+            let found = self.prometheus.range(query, from, until, step).await.map_err(failed)?;
+            match key {
+                Some(key) => all.extend(found.into_iter().map(|series| named(series, key))),
+                None => all.extend(found),
+            }
+        }
+        Ok(all)
+    }
 }
 
 /// What preheat would have been told of the pool.
