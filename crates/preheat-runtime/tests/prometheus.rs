@@ -54,16 +54,12 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
 
 async fn answer(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), stub: &Stub, seen: &Requests) {
     while let Some(request) = read_request(stream).await {
-        let answers = |body: String| {
-            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
-        };
-        let answered = match stub {
-            Stub::Answers(answer) => answers(answer(&request)),
-            _ => String::new(),
-        };
+        let body = if let Stub::Answers(answer) = stub { answer(&request) } else { String::new() };
         seen.lock().unwrap().push(request);
         let answer = match stub {
-            Stub::Answers(_) => answered,
+            Stub::Answers(_) => {
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+            }
             Stub::Hangs => std::future::pending().await,
             Stub::BreaksOff => "HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{\"sta".to_owned(),
             Stub::Says(status, body) => {

@@ -15,4 +15,6 @@ mod lifecycle;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod skeleton;
+#[cfg(test)]
 mod sleep;

@@ -133,10 +133,10 @@ pub enum PrometheusError {
 impl PrometheusError {
     /// What Prometheus says of a query that it did not evaluate; `None` where that is not the matter.
     pub fn refusal(&self) -> Option<&str> {
-        match self {
-            Self::Answer { error: AnswerError::Refused { says, .. }, .. } => Some(says),
-            _ => None,
-        }
+        let Self::Answer { error: AnswerError::Refused { says, .. }, .. } = self else {
+            return None;
+        };
+        Some(says)
     }
 
     /// What to do about it.

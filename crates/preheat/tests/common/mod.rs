@@ -35,13 +35,20 @@ pub(crate) struct Stage {
     folder: tempfile::TempDir,
     first_port: u16,
     _reservation: TcpListener,
+    patience: Duration,
 }
 
 impl Stage {
     pub(crate) fn new() -> Self {
         let (reservation, first_port) = reserve_ports();
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { folder, first_port, _reservation: reservation }
+        Self { folder, first_port, _reservation: reservation, patience: PATIENCE }
+    }
+
+    /// The same, for what takes longer than anything else here.
+    pub(crate) fn patient(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -70,6 +77,11 @@ impl Stage {
     /// An address for an engine that a test starts itself.
     pub(crate) fn engine(&self) -> SocketAddr {
         self.port(2)
+    }
+
+    /// An address for an engine beside those of the pools, which take the first.
+    pub(crate) fn engine_beside(&self) -> SocketAddr {
+        self.port(PORTS_EACH - 2)
     }
 
     fn port(&self, index: u16) -> SocketAddr {
@@ -136,7 +148,7 @@ impl Stage {
         let stdout = File::create(&out).expect("a file for stdout");
         let mut command = self.command(arguments);
         let child = command.stdout(stdout).stderr(log()).spawn().expect("preheat starts");
-        Running { child, out }
+        Running { child, out, patience: self.patience }
     }
 
     /// Starts `preheat up` with this configuration.
@@ -169,7 +181,7 @@ impl Stage {
 
     /// What a running preheat says, once it says anything.
     pub(crate) async fn status(&self) -> Status {
-        eventually("a status", async || self.status_now().await).await
+        eventually_within(self.patience, "a status", async || self.status_now().await).await
     }
 
     pub(crate) async fn status_now(&self) -> Option<Status> {
@@ -189,7 +201,7 @@ impl Stage {
         look: impl Fn(&[PoolStatus]) -> Option<T>,
     ) -> T {
         let seen = async || self.status_now().await.and_then(|status| look(&status.pools));
-        eventually(what, seen).await
+        eventually_within(self.patience, what, seen).await
     }
 
     /// Waits until this many are ready, and gives their ids and pids.
@@ -255,6 +267,7 @@ impl Stage {
 pub(crate) struct Running {
     child: Child,
     out: PathBuf,
+    patience: Duration,
 }
 
 impl Running {
@@ -271,8 +284,8 @@ impl Running {
     }
 
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        eventually("the end of preheat", async || self.child.try_wait().expect("a child of ours"))
-            .await
+        let ended = async || self.child.try_wait().expect("a child of ours");
+        eventually_within(self.patience, "the end of preheat", ended).await
     }
 
     /// Ends it as `systemd` would.
@@ -315,7 +328,15 @@ pub(crate) fn command_line(pid: i32) -> String {
 }
 
 /// Waits until `look` sees something.
-pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_within(PATIENCE, what, look).await
+}
+
+async fn eventually_within<T>(
+    patience: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let seen = async {
         loop {
             if let Some(seen) = look().await {
@@ -324,7 +345,7 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
     };
-    tokio::time::timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("never: {what}"))
+    tokio::time::timeout(patience, seen).await.unwrap_or_else(|_| panic!("never: {what}"))
 }
 
 /// The first of a run of ports that nobody else in these tests uses: the listener holds them.

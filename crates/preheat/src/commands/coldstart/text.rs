@@ -1,7 +1,6 @@
 //! The report of `preheat coldstart` in words, a table and a picture.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use super::report::{PhaseRow, PoolReport, Report};
 use super::savings::Technique;
