@@ -22,21 +22,31 @@ pub(crate) struct PrometheusArgs {
     /// File with the certificates to trust, in place of the system's
     #[arg(long)]
     pub(crate) prometheus_ca_file: Option<PathBuf>,
-    /// Longest time that it may take for an answer
-    #[arg(long, default_value = "10s", value_parser = duration)]
-    pub(crate) prometheus_timeout: Duration,
+    /// Longest time that it may take for an answer [default: 10s for what is now, 2m for the past]
+    #[arg(long, value_parser = duration)]
+    pub(crate) prometheus_timeout: Option<Duration>,
 }
 
+/// For one answer about days: as long as a Prometheus works on a query by default (`--query.timeout`).
+const TIMEOUT_OF_THE_PAST: Duration = Duration::from_secs(120);
+
 impl PrometheusArgs {
-    /// As they say it; `None` where there is no Prometheus.
+    /// To ask for what is now; `None` where there is no Prometheus.
     pub(crate) fn config(&self) -> Option<PrometheusConfig> {
+        let config = PrometheusConfig::new(self.prometheus.as_ref()?);
         Some(PrometheusConfig {
             headers: self.prometheus_header.clone(),
             bearer_token_file: self.prometheus_token_file.clone(),
             ca_file: self.prometheus_ca_file.clone(),
-            timeout: self.prometheus_timeout,
-            ..PrometheusConfig::new(self.prometheus.as_ref()?)
+            timeout: self.prometheus_timeout.unwrap_or(config.timeout),
+            ..config
         })
+    }
+
+    /// To ask for hours and days of the past.
+    pub(crate) fn config_of_the_past(&self) -> Option<PrometheusConfig> {
+        let timeout = self.prometheus_timeout.unwrap_or(TIMEOUT_OF_THE_PAST);
+        self.config().map(|config| PrometheusConfig { timeout, ..config })
     }
 }
 

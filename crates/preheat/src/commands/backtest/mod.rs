@@ -94,7 +94,7 @@ fn traffic(args: &BacktestArgs, line: &mut Line) -> anyhow::Result<Traffic> {
     let (history, scheduled) = if let Some(journal) = &args.journal {
         let retold = from_journal::read(journal, args)?;
         (retold.history, retold.scheduled)
-    } else if let Some(config) = args.source.config() {
+    } else if let Some(config) = args.source.config_of_the_past() {
         let read = from_prometheus::read(config, args, line);
         (super::runtime()?.block_on(read)?, Vec::new())
     } else {

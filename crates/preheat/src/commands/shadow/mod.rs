@@ -19,7 +19,7 @@ struct Reports {
 
 pub(crate) fn run(args: &ShadowArgs) -> anyhow::Result<Answer> {
     let ShadowQuestion::Report(args) = &args.question;
-    let pools = match args.source.config() {
+    let pools = match args.source.config_of_the_past() {
         Some(config) => {
             let mut line = Line::stderr();
             vec![super::runtime()?.block_on(from_prometheus::read(config, args, &mut line))?]
