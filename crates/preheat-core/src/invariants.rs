@@ -45,6 +45,7 @@ pub fn check(
     check_steps(policy, observation, decision)?;
     check_ignorance(policy, observation, decision)?;
     check_pause(observation, decision)?;
+    check_drains(observation, decision)?;
     check_numbers(decision)?;
     check_memory(before, observation, decision)
 }
@@ -125,6 +126,17 @@ fn check_pause(observation: &Observation, decision: &Decision) -> Checked {
     };
     let fine = !observation.controls.paused || decision.plan.actions.iter().all(ends);
     ensure(fine, "D12", || format!("paused, and {:?}", decision.plan.actions))
+}
+
+/// D13: as many as are desired stay ready, if so many are; what only starts or wakes serves nobody.
+fn check_drains(observation: &Observation, decision: &Decision) -> Checked {
+    let ready = observation.replicas.iter().filter(|r| r.phase == ReplicaPhase::Ready).count();
+    let drained =
+        decision.plan.actions.iter().filter(|a| matches!(a, Action::Drain { .. })).count();
+    let (stay, desired) = (ready - drained.min(ready), decision.plan.desired.0 as usize);
+    ensure(drained == 0 || stay >= desired, "D13", || {
+        format!("{drained} of {ready} ready replicas drain, and {desired} are desired")
+    })
 }
 
 /// D7: nothing is given up while a ready replica's signals, or all arrivals, are unknown.

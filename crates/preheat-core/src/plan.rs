@@ -141,7 +141,9 @@ impl Surplus {
         // Those that are soon ready are counted on; what starts for later may be for the rung.
         let later = starting.saturating_sub(supply.saturating_sub(ready(fleet)));
         let starting = fleet.in_all().saturating_sub(limited.in_all_kept).min(later);
-        Self { starting, awake: starting + surplus.min(ready(fleet)) }
+        // What is only soon ready serves nobody yet: as many as are desired stay ready meanwhile.
+        let spare = ready(fleet).saturating_sub(limited.desired);
+        Self { starting, awake: starting + surplus.min(spare) }
     }
 }
 

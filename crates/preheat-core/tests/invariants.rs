@@ -176,7 +176,7 @@ fn policy() -> impl Strategy<Value = PolicySpec> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
-    /// D1 to D11, on every decision.
+    /// D1 to D13, on every decision.
     #[test]
     fn hold_on_any_sequence(spec in policy(), sequence in observations()) {
         let policy = spec.validate().expect("the strategy makes valid policies");
