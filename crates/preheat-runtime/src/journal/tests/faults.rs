@@ -1,5 +1,7 @@
 //! What a full disk, a damaged file, or another process does to the journal.
 
+use preheat_api::journal::JOURNAL_VERSION;
+
 use super::*;
 
 #[test]
@@ -145,20 +147,21 @@ fn foreign_files_and_those_of_other_versions_are_refused_and_left_alone() {
     sql(&foreign, "CREATE TABLE mine (x)");
     let newer = dir.path().join("newer.db");
     Journal::open(&newer, JournalOptions::default()).close();
-    sql(&newer, "UPDATE schema_version SET version = 7");
+    let (known, next) = (JOURNAL_VERSION, JOURNAL_VERSION + 1);
+    sql(&newer, &format!("UPDATE schema_version SET version = {next}"));
     let older = dir.path().join("older.db");
     Journal::open(&older, JournalOptions::default()).close();
     sql(&older, "UPDATE schema_version SET version = 1");
     for (path, expected) in [
-        (foreign, "is a database, but no journal of preheat"),
-        (newer, "has version 7; this preheat reads version 5"),
-        (older, "has version 1; this preheat reads version 5"),
+        (foreign, "is a database, but no journal of preheat".to_owned()),
+        (newer, format!("has version {next}; this preheat reads version {known}")),
+        (older, format!("has version 1; this preheat reads version {known}")),
     ] {
         let before = std::fs::read(&path).unwrap();
         let failure = Journal::open(&path, JournalOptions::default()).flush().failure.unwrap();
-        assert!(failure.error.contains(expected) && failure.hint.is_some(), "{failure:?}");
+        assert!(failure.error.contains(&expected) && failure.hint.is_some(), "{failure:?}");
         let error = JournalReader::open_read_only(&path).unwrap_err();
-        assert!(error.to_string().contains(expected) && error.hint().is_some(), "{error}");
+        assert!(error.to_string().contains(&expected) && error.hint().is_some(), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
 }
