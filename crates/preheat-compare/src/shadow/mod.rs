@@ -3,7 +3,7 @@
 //!
 //! Two counts are compared, both of replicas that are ready or on their way: those that there were,
 //! and those that preheat wanted. Preheat's own count starts from what was found and then follows its
-//! decisions as its fleet would have, whatever the other did ([`wanted`]).
+//! decisions as its fleet would have, whatever the other did (`wanted`).
 //!
 //! **Invariant:** nothing is simulated. What was seen is what came to the other's replicas, and the
 //! report says so.
