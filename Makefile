@@ -105,8 +105,10 @@ lint:
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
-## Licences, duplicates and sources of what we depend on.
+## Licences, duplicates and sources of what we depend on, on other platforms too: those crates are
+## fetched where nothing has been built for them.
 deny:
+	$(CARGO) fetch --locked --quiet
 	$(CARGO) deny --offline check bans licenses sources
 
 ## Write deploy anew from the code.
