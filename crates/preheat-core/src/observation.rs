@@ -235,6 +235,28 @@ fn is_untold(passed: &PhaseTimes) -> bool {
 }
 
 impl ReplicaObservation {
+    /// One of which no more is known than where it is in its life, ordered when it entered its phase.
+    pub fn untold(id: ReplicaId, phase: ReplicaPhase, phase_since: Instant) -> Self {
+        Self {
+            id,
+            phase,
+            phase_since,
+            start_ordered_at: phase_since,
+            restarts: 0,
+            in_flight: None,
+            queue_depth: None,
+            kv_utilization: None,
+            max_num_seqs: None,
+            kv_capacity_tokens: None,
+            counters: None,
+            ttft: None,
+            itl: None,
+            outstanding: None,
+            passed: PhaseTimes::default(),
+            machine: MachineState::default(),
+        }
+    }
+
     /// Requests inside the replica, by the best fresh source: the larger of the gateway's count and
     /// the engine's own. `None` when neither is fresh.
     pub fn requests_inside(&self, now: Instant, staleness_max: Duration) -> Option<u32> {
@@ -386,22 +408,10 @@ mod tests {
             })
         };
         let replica = ReplicaObservation {
-            id: ReplicaId(0),
-            phase: ReplicaPhase::Ready,
-            phase_since: Instant::ORIGIN,
-            start_ordered_at: Instant::ORIGIN,
-            restarts: 0,
             in_flight: sample(in_flight),
             queue_depth: sample(queue_depth),
-            kv_utilization: None,
-            max_num_seqs: None,
-            kv_capacity_tokens: None,
-            counters: None,
-            ttft: None,
-            itl: None,
             outstanding: sample(outstanding),
-            passed: PhaseTimes::default(),
-            machine: MachineState::default(),
+            ..ReplicaObservation::untold(ReplicaId(0), ReplicaPhase::Ready, Instant::ORIGIN)
         };
         assert_eq!(replica.requests_inside(now, STALENESS_MAX), expected);
     }

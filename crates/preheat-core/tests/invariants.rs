@@ -57,9 +57,6 @@ fn replica(now: Instant) -> impl Strategy<Value = ReplicaObservation> {
         let (since, ordered, restarts) = ages;
         let (in_flight, queue_depth, outstanding, counters) = gauges;
         ReplicaObservation {
-            id: ReplicaId(id),
-            phase,
-            phase_since: now.saturating_sub(Duration::from_secs(since)),
             start_ordered_at: now.saturating_sub(Duration::from_secs(since + ordered)),
             restarts,
             in_flight,
@@ -68,14 +65,16 @@ fn replica(now: Instant) -> impl Strategy<Value = ReplicaObservation> {
             max_num_seqs: caps.0.and_then(Concurrency::new),
             kv_capacity_tokens: caps.1,
             counters,
-            ttft: None,
-            itl: None,
             outstanding,
-            passed: [None; 5],
             machine: MachineState {
                 image: Some(id % 2 == 0),
                 weights: (id % 3 > 0).then_some(id % 3 == 1),
             },
+            ..ReplicaObservation::untold(
+                ReplicaId(id),
+                phase,
+                now.saturating_sub(Duration::from_secs(since)),
+            )
         }
     })
 }

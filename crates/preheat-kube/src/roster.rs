@@ -196,22 +196,9 @@ impl Member {
 
 fn observation(member: &Member, restarts: u32) -> ReplicaObservation {
     ReplicaObservation {
-        id: member.id,
-        phase: member.phase,
-        phase_since: member.phase_since,
         start_ordered_at: member.ordered_at,
         restarts,
-        in_flight: None,
-        queue_depth: None,
-        kv_utilization: None,
-        max_num_seqs: None,
-        kv_capacity_tokens: None,
-        counters: None,
-        ttft: None,
-        itl: None,
-        outstanding: None,
-        passed: [None; 5],
-        machine: preheat_core::MachineState::default(),
+        ..ReplicaObservation::untold(member.id, member.phase, member.phase_since)
     }
 }
 

@@ -178,22 +178,11 @@ impl Replica {
 
     fn observation(&self, id: ReplicaId, pool: &PoolEntry, now: Instant) -> ReplicaObservation {
         ReplicaObservation {
-            id,
-            phase: self.phase,
-            phase_since: self.phase_since,
             start_ordered_at: self.start_ordered_at,
             restarts: self.restarts,
-            in_flight: None,
-            queue_depth: None,
-            kv_utilization: None,
             max_num_seqs: pool.max_num_seqs,
-            kv_capacity_tokens: None,
-            counters: None,
-            ttft: None,
-            itl: None,
             outstanding: pool.meter.outstanding(id, now),
-            passed: [None; 5],
-            machine: preheat_core::MachineState::default(),
+            ..ReplicaObservation::untold(id, self.phase, self.phase_since)
         }
     }
 }

@@ -158,22 +158,10 @@ mod tests {
     fn observation(controller: &Controller, secs: u64, ready: u64) -> Observation {
         let now = Instant::ORIGIN.saturating_add(Duration::from_secs(secs));
         let replica = |replica| ReplicaObservation {
-            id: ReplicaId(replica),
-            phase: ReplicaPhase::Ready,
-            phase_since: Instant::ORIGIN,
-            start_ordered_at: Instant::ORIGIN,
-            restarts: 0,
             in_flight: Some(Sample::new(8, now)),
             queue_depth: Some(Sample::new(0, now)),
-            kv_utilization: None,
-            max_num_seqs: None,
-            kv_capacity_tokens: None,
-            counters: None,
-            ttft: None,
-            itl: None,
             outstanding: Some(Sample::new(8, now)),
-            passed: [None; 5],
-            machine: preheat_core::MachineState::default(),
+            ..ReplicaObservation::untold(ReplicaId(replica), ReplicaPhase::Ready, Instant::ORIGIN)
         };
         let gateway = GatewayObservation {
             observed_at: now,

@@ -78,22 +78,9 @@ impl Pool {
             }
             while self.now < since + took {
                 let replica = ReplicaObservation {
-                    id,
-                    phase: *phase,
-                    phase_since: at(since),
                     start_ordered_at: at(ordered),
-                    restarts: 0,
-                    in_flight: None,
-                    queue_depth: None,
-                    kv_utilization: None,
-                    max_num_seqs: None,
-                    kv_capacity_tokens: None,
-                    counters: None,
-                    ttft: None,
-                    itl: None,
-                    outstanding: None,
-                    passed: [None; 5],
                     machine: self.machine,
+                    ..ReplicaObservation::untold(id, *phase, at(since))
                 };
                 self.controller.tick(Observation {
                     tick: self.controller.next_tick(),

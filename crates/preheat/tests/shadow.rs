@@ -48,22 +48,11 @@ const BEGIN: u64 = 1_795_478_400;
 fn observation(controller: &Controller, at: u64, replicas: u32, busy: u32) -> Observation {
     let now = Instant::ORIGIN.saturating_add(Duration::from_secs(at));
     let replica = |id: u32| ReplicaObservation {
-        id: ReplicaId(u64::from(id)),
-        phase: ReplicaPhase::Ready,
-        phase_since: Instant::ORIGIN,
-        start_ordered_at: Instant::ORIGIN,
-        restarts: 0,
         in_flight: Some(Sample::new(busy.min(8), now)),
         queue_depth: Some(Sample::new(busy.saturating_sub(8), now)),
-        kv_utilization: None,
         max_num_seqs: preheat_core::Concurrency::new(8),
-        kv_capacity_tokens: None,
-        counters: None,
-        ttft: None,
-        itl: None,
         outstanding: Some(Sample::new(busy, now)),
-        passed: [None; 5],
-        machine: preheat_core::MachineState::default(),
+        ..ReplicaObservation::untold(ReplicaId(u64::from(id)), ReplicaPhase::Ready, Instant::ORIGIN)
     };
     let late = if busy > 8 { u64::from(busy) } else { 0 };
     let first = FirstTokens { count: u64::from(replicas * busy / 5), late, late_after_start: 0 };

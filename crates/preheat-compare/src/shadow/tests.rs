@@ -32,22 +32,13 @@ fn policy() -> Policy {
 
 fn observation(tick: Tick) -> Observation {
     let replica = |id: u32| ReplicaObservation {
-        id: ReplicaId(u64::from(id)),
-        phase: if id < tick.ready { ReplicaPhase::Ready } else { ReplicaPhase::Loading },
-        phase_since: at(0),
-        start_ordered_at: at(0),
-        restarts: 0,
         in_flight: Some(Sample::new(1, at(tick.at))),
         queue_depth: Some(Sample::new(0, at(tick.at))),
-        kv_utilization: None,
-        max_num_seqs: None,
-        kv_capacity_tokens: None,
-        counters: None,
-        ttft: None,
-        itl: None,
-        outstanding: None,
-        passed: [None; 5],
-        machine: preheat_core::MachineState::default(),
+        ..ReplicaObservation::untold(
+            ReplicaId(u64::from(id)),
+            if id < tick.ready { ReplicaPhase::Ready } else { ReplicaPhase::Loading },
+            at(0),
+        )
     };
     Observation {
         tick: TickId(0),

@@ -25,22 +25,14 @@ pub(crate) fn observation(tick: u64, replicas: u64, in_flight: u32) -> Observati
     };
     let itl = LatencyMean { over: TICK, count: 2_400, mean: Duration::from_millis(30) };
     let replica = |id| ReplicaObservation {
-        id: ReplicaId(id),
-        phase: ReplicaPhase::Ready,
-        phase_since: Instant::ORIGIN,
-        start_ordered_at: Instant::ORIGIN,
-        restarts: 0,
         in_flight: Some(Sample::new(in_flight, now)),
         queue_depth: Some(Sample::new(0, now)),
-        kv_utilization: None,
         max_num_seqs: Concurrency::new(64),
         kv_capacity_tokens: Some(148_398),
         counters: Some(Sample::new(counters, now)),
-        ttft: None,
         itl: Some(Sample::new(itl, now)),
         outstanding: Some(Sample::new(in_flight, now)),
-        passed: [None; 5],
-        machine: preheat_core::MachineState::default(),
+        ..ReplicaObservation::untold(ReplicaId(id), ReplicaPhase::Ready, Instant::ORIGIN)
     };
     let gateway = GatewayObservation {
         observed_at: now,

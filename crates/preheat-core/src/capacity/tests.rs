@@ -16,22 +16,8 @@ fn at(secs: u64) -> Instant {
 
 fn replica(id: u64) -> ReplicaObservation {
     ReplicaObservation {
-        id: ReplicaId(id),
-        phase: ReplicaPhase::Ready,
-        phase_since: Instant::ORIGIN,
-        start_ordered_at: Instant::ORIGIN,
-        restarts: 0,
-        in_flight: None,
-        queue_depth: None,
-        kv_utilization: None,
-        max_num_seqs: None,
-        kv_capacity_tokens: None,
-        counters: None,
-        ttft: None,
-        itl: None,
-        outstanding: None,
-        passed: [None; 5],
         machine: crate::MachineState::default(),
+        ..ReplicaObservation::untold(ReplicaId(id), ReplicaPhase::Ready, Instant::ORIGIN)
     }
 }
 

@@ -28,22 +28,8 @@ fn at(seconds: u64) -> Instant {
 /// A replica in `phase` since `since`, ordered at `ordered`.
 fn replica(id: u64, phase: ReplicaPhase, since: u64, ordered: u64) -> ReplicaObservation {
     ReplicaObservation {
-        id: ReplicaId(id),
-        phase,
-        phase_since: at(since),
         start_ordered_at: at(ordered),
-        restarts: 0,
-        in_flight: None,
-        queue_depth: None,
-        kv_utilization: None,
-        max_num_seqs: None,
-        kv_capacity_tokens: None,
-        counters: None,
-        ttft: None,
-        itl: None,
-        outstanding: None,
-        passed: [None; 5],
-        machine: MachineState::default(),
+        ..ReplicaObservation::untold(ReplicaId(id), phase, at(since))
     }
 }
 

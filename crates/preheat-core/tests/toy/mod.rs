@@ -213,22 +213,14 @@ impl Toy {
                 };
                 let itl = (seen && in_flight > 0).then_some(Sample::new(itl, now));
                 ReplicaObservation {
-                    id: r.id,
-                    phase: r.phase,
-                    phase_since: r.phase_since,
                     start_ordered_at: r.ordered_at,
-                    restarts: 0,
                     in_flight: seen.then_some(Sample::new(in_flight, now)),
                     queue_depth: seen.then_some(Sample::new(0, now)),
-                    kv_utilization: None,
                     max_num_seqs: Concurrency::new(self.setup.slots),
-                    kv_capacity_tokens: None,
                     counters: seen.then_some(Sample::new(counters, now)),
-                    ttft: None,
                     itl,
                     outstanding: self.gateway_visible.then_some(Sample::new(in_flight, now)),
-                    passed: [None; 5],
-                    machine: preheat_core::MachineState::default(),
+                    ..ReplicaObservation::untold(r.id, r.phase, r.phase_since)
                 }
             })
             .collect();

@@ -197,22 +197,8 @@ mod tests {
 
     fn replica(id: u64, phase: ReplicaPhase, since: u64, ordered: u64) -> ReplicaObservation {
         ReplicaObservation {
-            id: ReplicaId(id),
-            phase,
-            phase_since: at(since),
             start_ordered_at: at(ordered),
-            restarts: 0,
-            in_flight: None,
-            queue_depth: None,
-            kv_utilization: None,
-            max_num_seqs: None,
-            kv_capacity_tokens: None,
-            counters: None,
-            ttft: None,
-            itl: None,
-            outstanding: None,
-            passed: [None; 5],
-            machine: preheat_core::MachineState::default(),
+            ..ReplicaObservation::untold(ReplicaId(id), phase, at(since))
         }
     }
 

@@ -10,8 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use preheat_core::{
-    Controls, Instant, MachineState, Observation, ReplicaId, ReplicaObservation, ReplicaPhase,
-    Sample, TickId,
+    Controls, Instant, Observation, ReplicaId, ReplicaObservation, ReplicaPhase, Sample, TickId,
 };
 
 use super::answer::Series;
@@ -184,22 +183,8 @@ impl Known {
             None => (ReplicaPhase::Loading, self.ordered_at),
         };
         ReplicaObservation {
-            id: self.id,
-            phase,
-            phase_since,
             start_ordered_at: self.ordered_at,
-            restarts: 0,
-            in_flight: None,
-            queue_depth: None,
-            kv_utilization: None,
-            max_num_seqs: None,
-            kv_capacity_tokens: None,
-            counters: None,
-            ttft: None,
-            itl: None,
-            outstanding: None,
-            passed: [None; 5],
-            machine: MachineState::default(),
+            ..ReplicaObservation::untold(self.id, phase, phase_since)
         }
     }
 }

@@ -169,9 +169,6 @@ impl Cluster {
         let kv = |kv: f64| Utilization::saturating(kv);
         let routed = replica.serving.is_some();
         ReplicaObservation {
-            id: replica.id,
-            phase,
-            phase_since: replica.phase_since,
             start_ordered_at: replica.ordered_at,
             restarts: replica.restarts,
             in_flight: last.map(|m| Sample::new(m.running, m.at)),
@@ -180,11 +177,9 @@ impl Cluster {
             max_num_seqs: Some(self.config.engine.max_num_seqs),
             kv_capacity_tokens: last.map(|_| self.config.engine.kv_capacity_tokens),
             counters: replica.scraped.counters().filter(|_| replica.is_up()),
-            ttft: None,
             itl: replica.scraped.itl().filter(|_| replica.is_up()),
             outstanding: routed.then(|| Sample::new(replica.outstanding(), self.now)),
-            passed: [None; 5],
-            machine: preheat_core::MachineState::default(),
+            ..ReplicaObservation::untold(replica.id, phase, replica.phase_since)
         }
     }
 

@@ -148,22 +148,11 @@ fn seen(
     let inside = if phase == ReplicaPhase::Ready { arrivals.min(u64::from(SLOTS)) } else { 0 };
     let inside = count(u32::try_from(inside).unwrap_or(SLOTS));
     ReplicaObservation {
-        id,
-        phase,
-        phase_since: since,
-        start_ordered_at: since,
-        restarts: 0,
         in_flight: inside,
         queue_depth: count(0),
-        kv_utilization: None,
         max_num_seqs: Concurrency::new(SLOTS),
-        kv_capacity_tokens: None,
-        counters: None,
-        ttft: None,
-        itl: None,
         outstanding: inside,
-        passed: [None; 5],
-        machine: preheat_core::MachineState::default(),
+        ..ReplicaObservation::untold(id, phase, since)
     }
 }
 

@@ -145,11 +145,7 @@ impl Toy {
         };
         let kv = Utilization::saturating(self.noise(1_000_003) as f64 / 1_000_003.0);
         ReplicaObservation {
-            id,
-            phase,
-            phase_since,
             start_ordered_at,
-            restarts: 0,
             in_flight: seen,
             queue_depth: seen.map(|s| Sample { value: 0, ..s }),
             kv_utilization: seen.map(|s| Sample::new(kv, s.observed_at)),
@@ -162,8 +158,7 @@ impl Toy {
                 Sample::new(LatencyMean { over: TICK, count, mean }, s.observed_at)
             }),
             outstanding: Some(Sample::new(inside, self.now)),
-            passed: [None; 5],
-            machine: preheat_core::MachineState::default(),
+            ..ReplicaObservation::untold(id, phase, phase_since)
         }
     }
 

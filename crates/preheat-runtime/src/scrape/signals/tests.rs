@@ -21,24 +21,7 @@ fn good(secs: u64, body: &[u8]) -> ScrapeResult {
 }
 
 fn observation(store: &SignalStore) -> ReplicaObservation {
-    let mut observation = ReplicaObservation {
-        id: ID,
-        phase: ReplicaPhase::Ready,
-        phase_since: at(0),
-        start_ordered_at: at(0),
-        restarts: 0,
-        in_flight: None,
-        queue_depth: None,
-        kv_utilization: None,
-        max_num_seqs: None,
-        kv_capacity_tokens: None,
-        counters: None,
-        ttft: None,
-        itl: None,
-        outstanding: None,
-        passed: [None; 5],
-        machine: preheat_core::MachineState::default(),
-    };
+    let mut observation = ReplicaObservation::untold(ID, ReplicaPhase::Ready, at(0));
     store.fill(&mut observation);
     observation
 }
