@@ -350,7 +350,7 @@ fn a_prometheus_alone_is_enough() {
         (vec!["--prometheus", &url, "--query", "running"], "write it like running="),
         (
             vec!["--prometheus", &url, "--query", "running=r", "--query", "waiting=sum(w"],
-            "--query: `waiting`: `(` has no partner",
+            "--query: `waiting`: it is no PromQL: unclosed left parenthesis",
         ),
     ] {
         let output = preheat(&[&["shadow", "report"], &arguments[..]].concat());

@@ -253,7 +253,7 @@ fn mistakes_are_named_as_in_a_file() {
         ),
         (
             "maxReplicas: 2\nengine: {queries: {running: 'sum by (pod) (a', waiting: b}}\n",
-            "`spec.engine.queries`: `running`: `(` has no partner",
+            "`spec.engine.queries`: `running`: it is no PromQL: unclosed left parenthesis",
         ),
         (
             "maxReplicas: 2\nengine: {queries: {running: a, waiting: b, completions: 'rate(c[1m])'}}\n",
