@@ -17,6 +17,8 @@ fn main() -> io::Result<()> {
     let mut files = Vec::new();
     if dist.join("index.html").is_file() {
         println!("cargo::rerun-if-changed={DIST}");
+        // Of another checkout that shares this one's target directory and may be gone by now.
+        println!("cargo::rerun-if-changed={}", dist.display());
         find(&dist, &dist, &mut files)?;
     } else {
         println!("cargo::rerun-if-changed={WEB}");
