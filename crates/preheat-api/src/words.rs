@@ -224,10 +224,10 @@ fn demand(explanation: &Explanation) -> String {
         Some(inside) if !demand.service_time_measured => {
             format!("and until more is known, at most the {inside} requests inside count")
         }
-        _ => format!("so {:.1} slots are in use if nobody waits", demand.offered_load.get()),
+        _ => format!("so {:.1} such slots are in use if nobody waits", demand.offered_load.get()),
     };
     format!(
-        "Demand: {} arrive ({source}). Each holds a slot for {} ({basis}), {load}.",
+        "Demand: {} arrive ({source}). Each holds a slot of a full replica for {} ({basis}), {load}.",
         rate(demand.arrival_rate.get()),
         seconds(demand.service_time),
     )

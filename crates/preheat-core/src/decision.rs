@@ -244,7 +244,7 @@ pub struct DemandExplanation {
     pub source: ArrivalSource,
     /// Mean over the arrival window.
     pub arrival_rate: RequestRate,
-    /// Time in a batch slot of a whole replica.
+    /// Time in a batch slot of a whole replica that is just full.
     pub service_time: Duration,
     /// Whether that was measured or is the prior.
     pub service_time_measured: bool,

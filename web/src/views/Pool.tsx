@@ -125,7 +125,7 @@ function Figures({ pool: { summary } }: { pool: Pool }) {
       <Figure name="Waiting" bad={waiting(summary) > 0} note={`${number(summary.queue_depth)} in engines, ${number(summary.held)} held`}>
         {number(waiting(summary))}
       </Figure>
-      <Figure name="Arrivals" note={decision ? `each holds a slot for ${duration(decision.service_time_s)}` : undefined}>
+      <Figure name="Arrivals" note={decision ? `each holds a slot of a full replica for ${duration(decision.service_time_s)}` : undefined}>
         {decision ? `${number(decision.arrival_rate)}/s` : number(null)}
       </Figure>
       <Figure name="Offered load" note={decision ? `${number(decision.slots_held)} slots held, ${number(ready)} ready` : undefined}>

@@ -17,8 +17,8 @@ pub(super) const MODEL: &str = "qwen-27b";
 pub(super) const REPLICAS_MIN: u32 = 3;
 /// Where in the trace the demo begins: the first burst of code comes three minutes later.
 pub(super) const TRACE_FROM: Duration = Duration::from_secs(6 * 60);
-/// Makes Azure's two services need two to seven replicas.
-pub(super) const RATE_SCALE: f64 = 1.0;
+/// Makes Azure's two services need two to seven replicas, so that the fleet grows and shrinks.
+pub(super) const RATE_SCALE: f64 = 0.6;
 
 /// Ports tried per range before giving up.
 const PORT_TRIES: u16 = 200;
