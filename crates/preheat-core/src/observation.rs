@@ -347,6 +347,23 @@ pub struct Observation {
     pub controls: Controls,
 }
 
+impl Observation {
+    /// Replicas, sorted by id, and nothing else that is known.
+    pub fn of(tick: TickId, now: Instant, replicas: Vec<ReplicaObservation>) -> Self {
+        Self {
+            tick,
+            now,
+            replicas,
+            gateway: None,
+            replicas_placeable: None,
+            placeable_on: Vec::new(),
+            replicas_allowed: None,
+            scheduled: Vec::new(),
+            controls: Controls::default(),
+        }
+    }
+}
+
 /// What an operator has ordered for a while, whatever the policy would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Controls {

@@ -117,9 +117,6 @@ fn observation(tick: u64, at: u64) -> impl Strategy<Value = Observation> {
                 replicas: ReplicaCount(replicas),
             });
             Observation {
-                tick: TickId(tick),
-                now,
-                replicas,
                 gateway,
                 replicas_placeable,
                 placeable_on: if tick.is_multiple_of(3) {
@@ -131,6 +128,7 @@ fn observation(tick: u64, at: u64) -> impl Strategy<Value = Observation> {
                     .map(|most| Allowance { replicas: ReplicaCount(most), ..Allowance::default() }),
                 scheduled: scheduled.collect(),
                 controls,
+                ..Observation::of(TickId(tick), now, replicas)
             }
         },
     )
@@ -210,16 +208,9 @@ proptest! {
                 engine_time: None,
             };
             let observation = Observation {
-                tick: TickId(0),
-                now,
-                replicas: Vec::new(),
-                gateway: Some(gateway),
-                replicas_placeable: None,
-                placeable_on: Vec::new(),
-                replicas_allowed: None,
-                scheduled: Vec::new(),
-                controls: Controls::default(),
-            };
+gateway: Some(gateway),
+..Observation::of(TickId(0), now, Vec::new())
+};
             let policy = PolicySpec::default().validate().expect("defaults are valid");
             decide(&policy, &Memory::default(), &observation).explanation.target
         };

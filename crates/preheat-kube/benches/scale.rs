@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::core::SelectorExt;
 use kube::runtime::reflector;
 use kube::runtime::watcher::Event;
-use preheat_core::{Controls, Instant, Memory, Observation, Sample};
+use preheat_core::{Instant, Memory, Observation, Sample};
 use preheat_kube::pods::{PodNode, see};
 use preheat_kube::resource::{InferenceAutoscaler, Settings};
 use preheat_kube::roster::Roster;
@@ -124,17 +124,11 @@ fn main() {
                 replica.observation.in_flight = Some(Sample::new(4, now));
                 replica.observation.queue_depth = Some(Sample::new(0, now));
             }
-            let ticked = controller.tick(Observation {
-                tick: controller.next_tick(),
+            let ticked = controller.tick(Observation::of(
+                controller.next_tick(),
                 now,
-                replicas: replicas.iter().map(|replica| replica.observation.clone()).collect(),
-                gateway: None,
-                replicas_placeable: None,
-                placeable_on: Vec::new(),
-                replicas_allowed: None,
-                scheduled: Vec::new(),
-                controls: Controls::default(),
-            });
+                replicas.iter().map(|replica| replica.observation.clone()).collect(),
+            ));
             let situation = Situation {
                 settings,
                 mode: settings.mode,

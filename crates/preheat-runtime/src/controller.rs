@@ -275,8 +275,6 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 mod tests {
     use preheat_core::PolicySpec;
 
-    use preheat_core::Controls;
-
     use super::*;
 
     #[test]
@@ -287,17 +285,11 @@ mod tests {
         let (mut here, mut elsewhere) = (controller(), controller());
         let mut memory = Memory::default();
         for tick in 0..3 {
-            let observation = Observation {
-                tick: TickId(tick),
-                now: Instant::ORIGIN.saturating_add(Duration::from_secs(10 * tick)),
-                replicas: Vec::new(),
-                gateway: None,
-                replicas_placeable: None,
-                placeable_on: Vec::new(),
-                replicas_allowed: None,
-                scheduled: Vec::new(),
-                controls: Controls::default(),
-            };
+            let observation = Observation::of(
+                TickId(tick),
+                Instant::ORIGIN.saturating_add(Duration::from_secs(10 * tick)),
+                Vec::new(),
+            );
             let decision = decide(&policy, &memory, &observation);
             memory = decision.memory.clone();
             let recorded = elsewhere.tick_decided(observation.clone(), decision);

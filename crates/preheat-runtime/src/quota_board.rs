@@ -135,8 +135,8 @@ mod tests {
     use std::time::Duration;
 
     use preheat_core::{
-        Controls, GatewayObservation, GpuWorth, Memory, Policy, PolicySpec, ReplicaCount,
-        ReplicaId, ReplicaObservation, ReplicaPhase, Sample,
+        GatewayObservation, GpuWorth, Memory, Policy, PolicySpec, ReplicaCount, ReplicaId,
+        ReplicaObservation, ReplicaPhase, Sample,
     };
 
     use super::*;
@@ -178,15 +178,9 @@ mod tests {
             engine_time: None,
         };
         Observation {
-            tick: controller.next_tick(),
-            now,
-            replicas: (0..ready).map(replica).collect(),
             gateway: Some(gateway),
             replicas_placeable: Some(9),
-            placeable_on: Vec::new(),
-            replicas_allowed: None,
-            scheduled: Vec::new(),
-            controls: Controls::default(),
+            ..Observation::of(controller.next_tick(), now, (0..ready).map(replica).collect())
         }
     }
 

@@ -16,8 +16,8 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use preheat_core::{
-    Controls, Instant, MachineState, Memory, Observation, PolicySpec, ReplicaId,
-    ReplicaObservation, ReplicaPhase, Rung, TickId,
+    Instant, MachineState, Memory, Observation, PolicySpec, ReplicaId, ReplicaObservation,
+    ReplicaPhase, Rung, TickId,
 };
 use preheat_runtime::controller::Controller;
 use preheat_runtime::journal::{Journal, JournalOptions};
@@ -82,17 +82,11 @@ impl Pool {
                     machine: self.machine,
                     ..ReplicaObservation::untold(id, *phase, at(since))
                 };
-                self.controller.tick(Observation {
-                    tick: self.controller.next_tick(),
-                    now: at(self.now),
-                    replicas: vec![replica],
-                    gateway: None,
-                    replicas_placeable: None,
-                    placeable_on: Vec::new(),
-                    replicas_allowed: None,
-                    scheduled: Vec::new(),
-                    controls: Controls::default(),
-                });
+                self.controller.tick(Observation::of(
+                    self.controller.next_tick(),
+                    at(self.now),
+                    vec![replica],
+                ));
                 self.now += 2;
             }
             self.journal.flush();

@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use preheat_core::{
-    Controls, FirstTokens, GatewayObservation, Instant, Memory, Observation, PolicySpec, ReplicaId,
+    FirstTokens, GatewayObservation, Instant, Memory, Observation, PolicySpec, ReplicaId,
     ReplicaObservation, ReplicaPhase, Sample,
 };
 use preheat_runtime::controller::Controller;
@@ -57,9 +57,6 @@ fn observation(controller: &Controller, at: u64, replicas: u32, busy: u32) -> Ob
     let late = if busy > 8 { u64::from(busy) } else { 0 };
     let first = FirstTokens { count: u64::from(replicas * busy / 5), late, late_after_start: 0 };
     Observation {
-        tick: controller.next_tick(),
-        now,
-        replicas: (0..replicas).map(replica).collect(),
         gateway: Some(GatewayObservation {
             observed_at: now,
             over: Duration::from_secs(2),
@@ -75,11 +72,7 @@ fn observation(controller: &Controller, at: u64, replicas: u32, busy: u32) -> Ob
             itl: None,
             engine_time: None,
         }),
-        replicas_placeable: None,
-        placeable_on: Vec::new(),
-        replicas_allowed: None,
-        scheduled: Vec::new(),
-        controls: Controls::default(),
+        ..Observation::of(controller.next_tick(), now, (0..replicas).map(replica).collect())
     }
 }
 

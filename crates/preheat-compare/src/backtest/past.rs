@@ -240,9 +240,6 @@ mod tests {
     fn tick(at_s: u64, arrivals: u64, over_s: u64) -> Observation {
         let now = Instant::ORIGIN.saturating_add(Duration::from_secs(at_s));
         Observation {
-            tick: TickId(at_s),
-            now,
-            replicas: Vec::new(),
             gateway: Some(GatewayObservation {
                 observed_at: now,
                 over: Duration::from_secs(over_s),
@@ -257,11 +254,7 @@ mod tests {
                 itl: None,
                 engine_time: None,
             }),
-            replicas_placeable: None,
-            placeable_on: Vec::new(),
-            replicas_allowed: None,
-            scheduled: Vec::new(),
-            controls: preheat_core::Controls::default(),
+            ..Observation::of(TickId(at_s), now, Vec::new())
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use preheat_core::{
-    Action, Controls, FirstTokens, GatewayObservation, Instant, Memory, Observation, Plan, Policy,
+    Action, FirstTokens, GatewayObservation, Instant, Memory, Observation, Plan, Policy,
     PolicySpec, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Sample, TickId, decide,
 };
 
@@ -41,9 +41,6 @@ fn observation(tick: Tick) -> Observation {
         )
     };
     Observation {
-        tick: TickId(0),
-        now: at(tick.at),
-        replicas: (0..tick.ready + tick.starting).map(replica).collect(),
         gateway: Some(GatewayObservation {
             observed_at: at(tick.at),
             over: Duration::from_secs(10),
@@ -58,11 +55,11 @@ fn observation(tick: Tick) -> Observation {
             itl: None,
             engine_time: None,
         }),
-        replicas_placeable: None,
-        placeable_on: Vec::new(),
-        replicas_allowed: None,
-        scheduled: Vec::new(),
-        controls: Controls::default(),
+        ..Observation::of(
+            TickId(0),
+            at(tick.at),
+            (0..tick.ready + tick.starting).map(replica).collect(),
+        )
     }
 }
 

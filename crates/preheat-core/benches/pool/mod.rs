@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use preheat_core::{
-    Concurrency, Controls, Counters, GatewayObservation, Instant, LatencyMean, Observation,
-    ReplicaId, ReplicaObservation, ReplicaPhase, Sample, TickId,
+    Concurrency, Counters, GatewayObservation, Instant, LatencyMean, Observation, ReplicaId,
+    ReplicaObservation, ReplicaPhase, Sample, TickId,
 };
 
 /// Time between two ticks.
@@ -49,15 +49,5 @@ pub(crate) fn observation(tick: u64, replicas: u64, in_flight: u32) -> Observati
         engine_time: None,
     };
     let replicas = (0..replicas).map(replica).collect();
-    Observation {
-        tick: TickId(tick),
-        now,
-        replicas,
-        gateway: Some(gateway),
-        replicas_placeable: None,
-        placeable_on: Vec::new(),
-        replicas_allowed: None,
-        scheduled: Vec::new(),
-        controls: Controls::default(),
-    }
+    Observation { gateway: Some(gateway), ..Observation::of(TickId(tick), now, replicas) }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::memory::{LastTick, ReplicaMemory};
 use crate::observation::{
-    Controls, Counters, LatencyMean, ReplicaId, ReplicaObservation, ReplicaPhase, Sample, TickId,
+    Counters, LatencyMean, ReplicaId, ReplicaObservation, ReplicaPhase, Sample, TickId,
 };
 use crate::units::Instant;
 
@@ -22,17 +22,7 @@ fn replica(id: u64) -> ReplicaObservation {
 }
 
 fn observation(tick: u64, replicas: Vec<ReplicaObservation>) -> Observation {
-    Observation {
-        tick: TickId(tick),
-        now: at(2 * tick),
-        replicas,
-        gateway: None,
-        replicas_placeable: None,
-        placeable_on: Vec::new(),
-        replicas_allowed: None,
-        scheduled: Vec::new(),
-        controls: Controls::default(),
-    }
+    Observation::of(TickId(tick), at(2 * tick), replicas)
 }
 
 /// 1,000 requests of 1,155 + 211 tokens were seen.

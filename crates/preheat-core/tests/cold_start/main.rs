@@ -7,9 +7,9 @@ mod machines;
 use std::time::Duration;
 
 use preheat_core::{
-    ColdStartExplanation, ColdStartPrior, ColdStartSample, Controls, EndedStart, Explanation,
-    Instant, MachineState, Memory, Observation, PhaseTimes, PolicySpec, ReplicaId,
-    ReplicaObservation, ReplicaPhase, Rung, StartFollower, TickId, decide, invariants,
+    ColdStartExplanation, ColdStartPrior, ColdStartSample, EndedStart, Explanation, Instant,
+    MachineState, Memory, Observation, PhaseTimes, PolicySpec, ReplicaId, ReplicaObservation,
+    ReplicaPhase, Rung, StartFollower, TickId, decide, invariants,
 };
 use proptest::prelude::*;
 
@@ -35,17 +35,7 @@ fn replica(id: u64, phase: ReplicaPhase, since: u64, ordered: u64) -> ReplicaObs
 
 fn observed(now: u64, replicas: Vec<ReplicaObservation>) -> Observation {
     let tick = TickId(now);
-    Observation {
-        tick,
-        now: at(now),
-        replicas,
-        gateway: None,
-        replicas_placeable: None,
-        placeable_on: Vec::new(),
-        replicas_allowed: None,
-        scheduled: Vec::new(),
-        controls: Controls::default(),
-    }
+    Observation::of(tick, at(now), replicas)
 }
 
 /// One tick: now, the phase or none where the replica is gone, since when, restarts.

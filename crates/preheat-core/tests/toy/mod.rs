@@ -241,15 +241,12 @@ impl Toy {
         let tick = TickId(self.tick);
         self.tick += 1;
         Observation {
-            tick,
-            now,
-            replicas,
             gateway,
             replicas_placeable: self.replicas_placeable,
-            placeable_on: Vec::new(),
             replicas_allowed: self.replicas_allowed.clone(),
             scheduled: self.scheduled.clone(),
             controls: self.controls,
+            ..Observation::of(tick, now, replicas)
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use preheat_core::{Controls, Instant, Memory, Observation, ReplicaId, TickId, decide};
+use preheat_core::{Instant, Memory, Observation, ReplicaId, TickId, decide};
 
 use super::*;
 use crate::pods::SeenPod;
@@ -53,17 +53,11 @@ fn after(
     conflict: Option<&Conflict>,
     withheld: Option<Withheld>,
 ) -> InferenceAutoscalerStatus {
-    let observation = Observation {
-        tick: TickId(0),
-        now: Instant::ORIGIN.saturating_add(Duration::from_secs(60)),
-        replicas: replicas.iter().map(|replica| replica.observation.clone()).collect(),
-        gateway: None,
-        replicas_placeable: None,
-        placeable_on: Vec::new(),
-        replicas_allowed: None,
-        scheduled: Vec::new(),
-        controls: Controls::default(),
-    };
+    let observation = Observation::of(
+        TickId(0),
+        Instant::ORIGIN.saturating_add(Duration::from_secs(60)),
+        replicas.iter().map(|replica| replica.observation.clone()).collect(),
+    );
     let decision = decide(&settings.policy, &Memory::default(), &observation);
     let live = replicas.iter().filter(|r| r.observation.phase != ReplicaPhase::Draining);
     let seen = Seen {

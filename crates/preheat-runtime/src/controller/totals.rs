@@ -187,7 +187,7 @@ fn add_latency(status: &mut LatencyStatus, window: Option<&LatencyWindow>) {
 
 #[cfg(test)]
 mod tests {
-    use preheat_core::{Controls, Instant, ReplicaId, Rung, TickId};
+    use preheat_core::{Instant, ReplicaId, Rung, TickId};
 
     use super::*;
 
@@ -208,16 +208,8 @@ mod tests {
         after: &[ReplicaObservation],
         expected: &[(&str, f64)],
     ) {
-        let seen = |now, replicas: &[ReplicaObservation]| Observation {
-            tick: TickId(0),
-            now: at(now),
-            replicas: replicas.to_vec(),
-            gateway: None,
-            replicas_placeable: None,
-            placeable_on: Vec::new(),
-            replicas_allowed: None,
-            scheduled: Vec::new(),
-            controls: Controls::default(),
+        let seen = |now, replicas: &[ReplicaObservation]| {
+            Observation::of(TickId(0), at(now), replicas.to_vec())
         };
         let mut totals = Totals::new(2);
         totals.charge(&seen(100, before), &seen(110, after));

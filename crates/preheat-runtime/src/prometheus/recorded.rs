@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use preheat_core::{
-    Controls, Instant, Observation, ReplicaId, ReplicaObservation, ReplicaPhase, Sample, TickId,
+    Instant, Observation, ReplicaId, ReplicaObservation, ReplicaPhase, Sample, TickId,
 };
 
 use super::answer::Series;
@@ -114,17 +114,7 @@ impl Recorded {
         replicas.sort_by_key(|replica| replica.id);
         let tick = TickId(self.next_tick);
         self.next_tick += 1;
-        Some(Observation {
-            tick,
-            now: at,
-            replicas,
-            gateway: None,
-            replicas_placeable: None,
-            placeable_on: Vec::new(),
-            replicas_allowed: None,
-            scheduled: Vec::new(),
-            controls: Controls::default(),
-        })
+        Some(Observation::of(tick, at, replicas))
     }
 
     /// Replicas that are not seen, and not again soon, are gone.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use preheat_api::status::{ClockStatus, Status};
 use preheat_core::{
-    Action, Concurrency, Controls, GatewayObservation, Instant, LatencyWindow, Memory, Observation,
+    Action, Concurrency, GatewayObservation, Instant, LatencyWindow, Memory, Observation,
     PolicySpec, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Sample,
 };
 use preheat_runtime::control_board::{ControlBoard, PoolBounds};
@@ -73,15 +73,12 @@ impl World {
             }
         }
         let observation = Observation {
-            tick: self.controller.next_tick(),
-            now,
-            replicas: self.replicas.iter().map(|replica| seen(*replica, now, arrivals)).collect(),
             gateway: Some(gateway(now, arrivals)),
-            replicas_placeable: None,
-            placeable_on: Vec::new(),
-            replicas_allowed: None,
-            scheduled: Vec::new(),
-            controls: Controls::default(),
+            ..Observation::of(
+                self.controller.next_tick(),
+                now,
+                self.replicas.iter().map(|replica| seen(*replica, now, arrivals)).collect(),
+            )
         };
         let plan = self.controller.tick(observation).plan;
         for action in &plan.actions {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use preheat_core::{
-    Action, Concurrency, Controls, Counters, GatewayObservation, Instant, LatencyMean,
-    LatencyWindow, Observation, Plan, Policy, PolicySpec, Probability, ReplicaCount, ReplicaId,
+    Action, Concurrency, Counters, GatewayObservation, Instant, LatencyMean, LatencyWindow,
+    Observation, Plan, Policy, PolicySpec, Probability, ReplicaCount, ReplicaId,
     ReplicaObservation, ReplicaPhase, Sample, Standby, TickId, Utilization,
 };
 
@@ -109,17 +109,7 @@ impl Toy {
         let ids: Vec<ReplicaId> = self.replicas.keys().copied().collect();
         let replicas = ids.into_iter().map(|id| self.replica(id, in_flight, blind)).collect();
         let gateway = (self.noise(15) != 0).then(|| self.gateway(arrivals, ready));
-        Observation {
-            tick,
-            now,
-            replicas,
-            gateway,
-            replicas_placeable: Some(9),
-            placeable_on: Vec::new(),
-            replicas_allowed: None,
-            scheduled: Vec::new(),
-            controls: Controls::default(),
-        }
+        Observation { gateway, replicas_placeable: Some(9), ..Observation::of(tick, now, replicas) }
     }
 
     fn replica(&mut self, id: ReplicaId, in_flight: u32, blind: bool) -> ReplicaObservation {
