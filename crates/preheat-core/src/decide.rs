@@ -3,24 +3,25 @@
 //!
 //! **Invariant:** this file branches, its neighbours compute.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::cold_start::StartTimes;
 use crate::decision::{
-    ArrivalSource, BacklogExplanation, CapacityExplanation, Decision, DemandExplanation,
-    Explanation, Plan, Reason, RehearsalExplanation,
+    ArrivalSource, CapacityExplanation, Decision, DemandExplanation, Explanation, Plan, Reason,
+    RehearsalExplanation,
 };
-use crate::fleet::{Fleet, ceil, count};
+use crate::fleet::{Fleet, count};
 use crate::guard::Watch;
 use crate::ladder::Ladder;
-use crate::memory::{LastTick, Memory, TargetAt, WINDOW_ENTRIES_MAX, push_bounded};
+use crate::memory::{LastTick, Memory};
+use crate::need::{Backlogs, Held, Need, Rehearsed};
 use crate::observation::Observation;
 use crate::part::Part;
 use crate::plan::{self, Steps};
 use crate::policy::{Policy, PolicySpec};
 use crate::rehearsal::{Prices, Traffic};
-use crate::units::{Instant, ReplicaCount};
+use crate::targets::Targets;
+use crate::units::ReplicaCount;
 use crate::{backlog, capacity, cold_start, demand, schedule};
 
 /// Decides what one pool should do, from what is known of it.
@@ -50,9 +51,10 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     memory.guard.step(&watch(spec, &traffic, observation, &rehearsal, &fleet));
     let guard_factor = memory.guard.boost;
     let rehearsed = Rehearsed { ready: &rehearsal, in_all: in_all.as_ref(), guard_factor };
-    let backlogs = Backlogs::project(spec, observation, &demand, &capacity, &ladder, &fleet);
-    let need = Need::of(spec, observation, &demand, &capacity, &rehearsed, &backlogs, &ladder);
-    let targets = Targets::stabilize(spec, &mut memory, now, &need, &fleet);
+    let held = Held::of(observation, &capacity, &rehearsed);
+    let backlogs = Backlogs::project(spec, observation, &demand, &capacity, &ladder, &fleet, &held);
+    let need = Need::of(spec, observation, &demand, &rehearsed, &held, &backlogs, &ladder);
+    let targets = Targets::stabilize(spec, &mut memory, now, &need, &fleet, &ladder);
 
     let limited = limit(spec, observation, source, &ladder, &fleet, &need, &targets);
     let steps = plan::steps(spec, &mut memory, observation, &fleet, &ladder, &limited);
@@ -77,7 +79,7 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
             rehearsal,
             standby,
             guard,
-            backlog: backlogs.ready,
+            backlog: backlogs.ready.without_extra,
             supply,
             needed_for_load: ReplicaCount(need.for_load),
             needed_for_backlog: ReplicaCount(need.for_backlog),
@@ -89,107 +91,6 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
             replicas_blind: fleet.blind,
             replicas_overdue: fleet.overdue,
         },
-    }
-}
-
-/// What the rules hold, and by how much the TTFT guard multiplies what they hold ready.
-struct Rehearsed<'a> {
-    ready: &'a RehearsalExplanation,
-    in_all: Option<&'a RehearsalExplanation>,
-    guard_factor: f64,
-}
-
-/// What would still be queued when a replica that is ordered now is ready.
-struct Backlogs {
-    /// One that is woken, where one sleeps, else one that is started.
-    ready: BacklogExplanation,
-    /// One that is started.
-    cold: BacklogExplanation,
-}
-
-impl Backlogs {
-    fn project(
-        spec: &PolicySpec,
-        observation: &Observation,
-        demand: &DemandExplanation,
-        capacity: &CapacityExplanation,
-        ladder: &Ladder,
-        fleet: &Fleet,
-    ) -> Self {
-        let requests = backlog::requests(spec, observation);
-        let residuals: Vec<Duration> =
-            fleet.starting.iter().map(|(residual, _)| *residual).collect();
-        let at = |lead_time| {
-            let projection = backlog::Projection {
-                // Equal to the arrival rate, but where the service time is not known yet.
-                arrival_rate: demand.offered_load.get() / demand.service_time.as_secs_f64(),
-                service_time: demand.service_time,
-                concurrency_cap: capacity.concurrency_cap,
-                ready: fleet.ready_capacity,
-                each: fleet.unseen_capacity,
-                residuals: &residuals,
-                lead_time,
-            };
-            backlog::project(requests, &projection)
-        };
-        let cold = at(ladder.lead_cold);
-        let ready = if fleet.standby.is_empty() { cold.clone() } else { at(ladder.lead_ready) };
-        Self { ready, cold }
-    }
-}
-
-/// Replicas needed, before limits.
-pub(crate) struct Need {
-    pub(crate) for_load: u32,
-    pub(crate) for_guard: u32,
-    pub(crate) for_backlog: u32,
-    pub(crate) for_schedule: u32,
-    /// Ready ones.
-    pub(crate) target: u32,
-    /// Ready and sleeping ones together.
-    pub(crate) in_all: u32,
-}
-
-impl Need {
-    fn of(
-        spec: &PolicySpec,
-        observation: &Observation,
-        demand: &DemandExplanation,
-        capacity: &CapacityExplanation,
-        rehearsed: &Rehearsed<'_>,
-        backlogs: &Backlogs,
-        ladder: &Ladder,
-    ) -> Self {
-        let slots_per_replica = f64::from(capacity.concurrency_cap.get());
-        let held = observation.gateway.as_ref().is_some_and(|gateway| gateway.held > 0);
-        let for_load = ceil(rehearsed.ready.slots_held / slots_per_replica).max(u32::from(held));
-        let guarded = ceil(rehearsed.ready.slots_held * rehearsed.guard_factor / slots_per_replica);
-        let for_guard = guarded.saturating_sub(for_load);
-        let spare = f64::from(for_load + for_guard) * slots_per_replica;
-        let spare = spare - demand.offered_load.get();
-        let for_backlog = |backlog| {
-            let drain_time = spec.backlog_drain_time;
-            if spec.without == Some(Part::Backlog) {
-                return 0;
-            }
-            let slots = backlog::slots_needed(backlog, demand.service_time, drain_time, spare);
-            // Twice what the load needs drains any backlog at the rate at which it came in.
-            ceil(slots / slots_per_replica).min(for_load.max(1))
-        };
-        let target = |backlog, lead_time| {
-            let scheduled = schedule::replicas(spec, observation, lead_time);
-            (for_load + for_guard).saturating_add(for_backlog(backlog)).max(scheduled)
-        };
-        let cold = target(&backlogs.cold, ladder.lead_cold);
-        let in_all = rehearsed.in_all.map(|in_all| ceil(in_all.slots_held / slots_per_replica));
-        Self {
-            for_load,
-            for_guard,
-            for_backlog: for_backlog(&backlogs.ready),
-            for_schedule: schedule::replicas(spec, observation, ladder.lead_ready),
-            target: target(&backlogs.ready, ladder.lead_ready),
-            in_all: ladder.in_all(cold, spec.replicas_min.0, in_all),
-        }
     }
 }
 
@@ -250,63 +151,6 @@ fn watch(
     }
 }
 
-/// A tick that comes later than so many intervals is the first after a pause, not a slow one.
-const PAUSE_TICKS: u32 = 10;
-
-/// The largest targets of the stabilization window, this tick's included.
-struct Targets {
-    ready: u32,
-    in_all: u32,
-}
-
-impl Targets {
-    /// After a pause that covers the window, or without memory, what exists is taken to have been
-    /// needed: a fleet that was just adopted is not cut down.
-    fn stabilize(
-        spec: &PolicySpec,
-        memory: &mut Memory,
-        now: Instant,
-        need: &Need,
-        fleet: &Fleet,
-    ) -> Self {
-        let pause = spec.tick_interval.saturating_mul(PAUSE_TICKS);
-        let paused = memory.last.is_none_or(|last| now.since(last.at) > pause);
-        let found = |supply| if paused { supply } else { 0 };
-        let keep = match spec.without {
-            Some(Part::Stabilization) => Duration::ZERO,
-            _ => spec.scale_down_window,
-        };
-        let window = Window { now, oldest: now.saturating_sub(keep) };
-        let ready = window.largest(&mut memory.targets, need.target, found(fleet.supply()));
-        let in_all = window.largest(&mut memory.targets_in_all, need.in_all, found(fleet.in_all()));
-        Self { ready, in_all }
-    }
-}
-
-/// The stabilization window at one tick.
-struct Window {
-    now: Instant,
-    oldest: Instant,
-}
-
-impl Window {
-    /// Adds `target`, and before it what was `found` if nothing is remembered; returns the largest.
-    fn largest(&self, targets: &mut VecDeque<TargetAt>, target: u32, found: u32) -> u32 {
-        while targets.front().is_some_and(|entry| entry.at < self.oldest) {
-            targets.pop_front();
-        }
-        if targets.is_empty() && found > 0 {
-            targets.push_back(TargetAt { at: self.now, target: found });
-        }
-        // A target that a later one reaches can never again be the window's largest.
-        while targets.back().is_some_and(|entry| entry.target <= target) {
-            targets.pop_back();
-        }
-        push_bounded(targets, TargetAt { at: self.now, target }, WINDOW_ENTRIES_MAX);
-        targets.front().map_or(target, |entry| entry.target)
-    }
-}
-
 /// Where the pool should go, and what keeps it from going further.
 pub(crate) struct Limited {
     /// Replicas that should be ready or on their way.
@@ -356,7 +200,14 @@ fn limit(
     if wanted == supply {
         return to(supply, None);
     }
-    let stabilized = fleet.ready_for(targets.ready, lead).clamp(min, max);
+    let mut stabilized = fleet.ready_for(targets.ready, lead).clamp(min, max);
+    if !ladder.has_standby() {
+        let kept = fleet.ready_for(targets.in_all, lead).clamp(min, max).min(supply);
+        // What is ready beyond that goes on its own terms.
+        if kept > count(fleet.ready.len()) {
+            stabilized = stabilized.max(kept);
+        }
+    }
     if stabilized >= supply {
         return to(supply, Some(Reason::ScaleDownStabilized));
     }

@@ -23,10 +23,12 @@ mod demand;
 mod fleet;
 mod guard;
 mod ladder;
+mod need;
 mod plan;
 mod quota;
 mod rehearsal;
 mod schedule;
+mod targets;
 
 mod decision;
 mod memory;

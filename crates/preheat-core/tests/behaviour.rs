@@ -141,6 +141,24 @@ fn a_long_start_does_not_wind_up() {
     assert_eq!(last(burst).queued, 0);
 }
 
+/// Load that is now above what is ready, now below: what was ordered for a moment's queue is not given
+/// up in the next moment, and ordered again in the one after that.
+#[test]
+fn a_start_is_given_up_only_when_nothing_has_needed_it_for_half_a_cold_start() {
+    let mut setup = setup(|spec| spec.cold_start_prior.p90 = 10 * MINUTE);
+    setup.policy.cold_start_prior.p50 = 10 * MINUTE;
+    setup.cold_start = 10 * MINUTE;
+    let mut toy = Toy::new(setup, 4);
+    toy.run(20 * MINUTE, 2.0);
+    for _ in 0..20 {
+        toy.run(MINUTE, 5.0);
+        toy.run(2 * MINUTE, 1.0);
+    }
+    toy.run(30 * MINUTE, 1.0);
+    let soonest = toy.cancelled.iter().min();
+    assert!(soonest.is_some_and(|age| *age >= 5 * MINUTE), "{:?}", toy.cancelled);
+}
+
 /// Ten times too long a prior, and a fleet of which nothing is remembered.
 #[test]
 fn a_start_without_memory_neither_overshoots_nor_cuts_down() {

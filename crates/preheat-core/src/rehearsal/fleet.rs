@@ -270,21 +270,32 @@ impl RehearsedFleet {
 
     /// Replicas on top, so that what is still queued at the end of a lead time is gone soon after;
     /// at most as many as are held anyway: [`crate::backlog`]'s rule, with a queue that may not run
-    /// empty in between.
+    /// empty in between. As there, starts on top of what is held are what a queue asks for still.
     fn for_backlog(&self, step: &Step, held: f64) -> f64 {
         let queued = |cohort: &Cohort| cohort.replicas * (cohort.inside - step.slots).max(0.0);
         let queue: f64 = self.cohorts.iter().map(queued).sum();
         if queue <= 0.0 {
             return 0.0;
         }
-        let ready_for =
-            |starts: &Starts| starts.replicas * (step.lead_s - starts.ready_in).max(0.0);
-        let starting: f64 = self.starts.iter().map(ready_for).sum();
-        let capacity = (self.ready() * step.lead_s + starting) * step.slots;
-        let left = queue * step.service_s + step.load * step.lead_s - capacity;
+        let (mut room, mut extra) = ((libm::ceil(held) - self.ready()).max(0.0), 0.0);
+        // Replica-seconds until the end of the lead time, of starts that are held and of the others.
+        let (mut of_held, mut of_extra) = (0.0, 0.0);
+        for starts in &self.starts {
+            let ready_for = (step.lead_s - starts.ready_in).max(0.0);
+            let within = starts.replicas.min(room);
+            room -= within;
+            extra += starts.replicas - within;
+            of_held += within * ready_for;
+            of_extra += (starts.replicas - within) * ready_for;
+        }
         let spare = (held * step.slots - step.load).max(0.0);
-        let slots = (left.max(0.0) / step.drain_s - spare).max(0.0);
-        (slots / step.slots).min(held.max(1.0))
+        let drains = |starting: f64| {
+            let capacity = (self.ready() * step.lead_s + starting) * step.slots;
+            let left = queue * step.service_s + step.load * step.lead_s - capacity;
+            (left.max(0.0) / step.drain_s - spare).max(0.0) / step.slots
+        };
+        let more = extra + drains(of_held + of_extra);
+        drains(of_held).min(more).min(held.max(1.0))
     }
 
     fn order(&mut self, replicas: f64, lead_s: f64) {

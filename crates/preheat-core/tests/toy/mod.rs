@@ -86,6 +86,8 @@ pub(crate) struct Toy {
     pub(crate) scheduled: Vec<ScheduledDemand>,
     pub(crate) controls: Controls,
     pub(crate) cut: usize,
+    /// How long ago each start that was given up had been ordered.
+    pub(crate) cancelled: Vec<Duration>,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -121,6 +123,7 @@ impl Toy {
             scheduled: Vec::new(),
             controls: Controls::default(),
             cut: 0,
+            cancelled: Vec::new(),
             rows: Vec::new(),
         }
     }
@@ -276,7 +279,12 @@ impl Toy {
                 Action::Drain { replica } => self.enter(replica, ReplicaPhase::Draining),
                 Action::Sleep { replica, rung } => self.enter(replica, ReplicaPhase::Standby(rung)),
                 Action::Stop { replica, .. } => {
-                    self.cut += self.find(replica).running.len();
+                    let stopped = self.find(replica);
+                    let (running, ordered_at) = (stopped.running.len(), stopped.ordered_at);
+                    if stopped.phase.is_starting() {
+                        self.cancelled.push(now.since(ordered_at));
+                    }
+                    self.cut += running;
                     self.replicas.retain(|r| r.id != replica);
                 }
             }
