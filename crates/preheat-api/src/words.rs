@@ -114,7 +114,7 @@ fn reason(explanation: &Explanation) -> String {
             "{} are scheduled to be ready within a lead time, and {supply} are ready or on the way",
             explanation.needed_for_schedule
         ),
-        Reason::Activate => "requests are held, and nothing is ready or on its way".to_owned(),
+        Reason::Activate => "requests are there, and nothing is ready or on its way".to_owned(),
         Reason::BelowMinimum => "fewer than the lower bound".to_owned(),
         Reason::StandbyBelowPlan => {
             let in_all = explanation.standby.as_ref().map_or(target, |rung| rung.needed_in_all);
@@ -150,6 +150,11 @@ fn reason(explanation: &Explanation) -> String {
         }
         Reason::SignalsMissing => {
             "signals are missing or stale, and nothing is given up on ignorance".to_owned()
+        }
+        Reason::DemandUnseen => {
+            "nobody would see a request that finds no replica, so the last one \
+                                 stays"
+                .to_owned()
         }
         Reason::Pinned => match explanation.pinned {
             Some(pinned) => {

@@ -26,13 +26,13 @@ pub(crate) struct Projection<'a> {
     pub(crate) lead_time: Duration,
 }
 
-/// Requests queued in engines or held at the gateway.
+/// Requests queued in engines or held in front of them.
 pub(crate) fn requests(spec: &PolicySpec, observation: &Observation) -> u32 {
     let queued = observation.replicas.iter().filter(|r| serves(r)).filter_map(|replica| {
         let sample = replica.queue_depth?;
         (sample.staleness(observation.now) <= spec.staleness_max).then_some(sample.value)
     });
-    let held = observation.gateway.as_ref().map_or(0, |gateway| gateway.held);
+    let held = observation.held(spec.staleness_max);
     queued.fold(held, u32::saturating_add)
 }
 

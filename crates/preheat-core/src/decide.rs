@@ -51,7 +51,7 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     memory.guard.step(&watch(spec, &traffic, observation, &rehearsal, &fleet));
     let guard_factor = memory.guard.boost;
     let rehearsed = Rehearsed { ready: &rehearsal, in_all: in_all.as_ref(), guard_factor };
-    let held = Held::of(observation, &capacity, &rehearsed);
+    let held = Held::of(spec, observation, &capacity, &rehearsed);
     let backlogs = Backlogs::project(spec, observation, &demand, &capacity, &ladder, &fleet, &held);
     let need = Need::of(spec, observation, &demand, &rehearsed, &held, &backlogs, &ladder);
     let targets = Targets::stabilize(spec, &mut memory, now, &need, &fleet, &ladder);
@@ -177,13 +177,19 @@ fn limit(
     let (min, max) = bounds(spec, observation);
     let supply = fleet.supply_within(ladder.counted_within());
     let lead = ladder.counted_within();
-    let wanted = fleet.ready_for(need.target, lead).clamp(min, max);
+    // Where nobody would see a request that finds no replica, the last one stays.
+    let last = |there: u32| {
+        let stays = if observation.sees_demand(spec.staleness_max) { 0 } else { there.min(1) };
+        min.max(stays).min(max)
+    };
+    let needed = fleet.ready_for(need.target, lead).clamp(min, max);
+    let wanted = needed.max(last(supply));
     // A pool without a ready replica and without a gateway has nobody to ask, and nothing to lose.
     let nobody_to_ask = fleet.ready.is_empty() && observation.gateway.is_none();
     let blind = !fleet.blind.is_empty() || (source == ArrivalSource::Unknown && !nobody_to_ask);
     let in_all = fleet.in_all_for(need.in_all).clamp(min, max);
     let kept = if blind { fleet.in_all() } else { fleet.in_all_for(targets.in_all) };
-    let kept = kept.clamp(min, max).max(in_all);
+    let kept = kept.clamp(last(fleet.in_all()), max).max(in_all);
     let to = |desired, hold| {
         let in_all_kept = kept.max(desired);
         Limited { desired, in_all, in_all_kept, hold, blind }
@@ -198,9 +204,9 @@ fn limit(
         return to(supply.clamp(min, max), Some(Reason::SignalsMissing));
     }
     if wanted == supply {
-        return to(supply, None);
+        return to(supply, (needed < wanted).then_some(Reason::DemandUnseen));
     }
-    let mut stabilized = fleet.ready_for(targets.ready, lead).clamp(min, max);
+    let mut stabilized = fleet.ready_for(targets.ready, lead).clamp(wanted, max);
     if !ladder.has_standby() {
         let kept = fleet.ready_for(targets.in_all, lead).clamp(min, max).min(supply);
         // What is ready beyond that goes on its own terms.
@@ -288,7 +294,7 @@ fn why_more(
 ) -> Reason {
     let lead = ladder.counted_within();
     let is_covered = |whole| fleet.covers(whole, lead);
-    let waiting = observation.gateway.as_ref().is_some_and(|gateway| gateway.held > 0);
+    let waiting = observation.is_called(spec.staleness_max);
     if need.target < spec.replicas_min.0 {
         Reason::BelowMinimum
     } else if fleet.supply_within(lead) == 0 && waiting {

@@ -102,7 +102,7 @@ pub enum Reason {
     TtftGuard,
     /// What is scheduled to begin within a lead time needs more.
     Scheduled,
-    /// Requests are held and nothing is ready or on its way.
+    /// Requests are there, and nothing is ready or on its way.
     Activate,
     /// Fewer than the lower bound.
     BelowMinimum,
@@ -126,6 +126,8 @@ pub enum Reason {
     QuotaTaken,
     /// A replica's signals are missing or stale, so nothing is given up.
     SignalsMissing,
+    /// Nobody would see a request that finds no replica, so the last one stays.
+    DemandUnseen,
     /// An operator has pinned the count.
     Pinned,
     /// An operator has paused the pool.
@@ -153,13 +155,14 @@ impl Reason {
             Self::AboveMaximum => "AboveMaximum",
             Self::QuotaTaken => "QuotaTaken",
             Self::SignalsMissing => "SignalsMissing",
+            Self::DemandUnseen => "DemandUnseen",
             Self::Pinned => "Pinned",
             Self::Paused => "Paused",
         }
     }
 
     /// Every reason, for references and metric registration.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Steady,
         Self::DemandAbovePlan,
         Self::Backlog,
@@ -177,6 +180,7 @@ impl Reason {
         Self::AboveMaximum,
         Self::QuotaTaken,
         Self::SignalsMissing,
+        Self::DemandUnseen,
         Self::Pinned,
         Self::Paused,
     ];

@@ -267,7 +267,7 @@ pub(crate) fn arrivals_since_last(memory: &Memory, source: ArrivalSource) -> Opt
 
 /// Requests inside every replica that serves, and held ones; `None` when one can't be asked.
 fn requests_inside(spec: &PolicySpec, observation: &Observation) -> Option<u32> {
-    let held = observation.gateway.as_ref().map_or(0, |gateway| gateway.held);
+    let held = observation.held(spec.staleness_max);
     let serving = observation.replicas.iter().filter(|r| serves(r));
     let inside = serving.map(|r| r.requests_inside(observation.now, spec.staleness_max));
     inside.sum::<Option<u32>>().map(|inside| inside.saturating_add(held))

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::decide::bounds;
 use crate::decision::{Action, ArrivalSource, Decision, StopReason};
 use crate::memory::{
     ARRIVAL_BINS_MAX, LOAD_SAMPLES_MAX, MACHINE_STATES, Memory, START_SAMPLES_MAX,
@@ -46,6 +47,7 @@ pub fn check(
     check_ignorance(policy, observation, decision)?;
     check_pause(observation, decision)?;
     check_drains(observation, decision)?;
+    check_last(policy, observation, decision)?;
     check_numbers(decision)?;
     check_memory(before, observation, decision)
 }
@@ -154,6 +156,28 @@ fn check_ignorance(policy: &Policy, observation: &Observation, decision: &Decisi
         .iter()
         .any(|action| matches!(action, Action::Drain { .. }) || is_cancelled_start(action));
     ensure(!(shrinks && (blind || unknown)), "D7", || format!("{:?}", decision.plan.actions))
+}
+
+/// D14: the last replica is given up only while a request that finds none would be seen, or where none
+/// may be held.
+fn check_last(policy: &Policy, observation: &Observation, decision: &Decision) -> Checked {
+    let spec = policy.spec();
+    let held = observation
+        .replicas
+        .iter()
+        .filter(|replica| !matches!(replica.phase, ReplicaPhase::Draining | ReplicaPhase::Stopped));
+    let given_up = decision.plan.actions.iter().filter(|action| {
+        matches!(action, Action::Drain { .. })
+            || is_cancelled_start(action)
+            || matches!(action, Action::Stop { because: StopReason::StandbySurplus, .. })
+    });
+    let (held, given_up) = (held.count(), given_up.count());
+    let may_hold = bounds(spec, observation).1;
+    let fine = given_up == 0
+        || held > given_up
+        || may_hold == 0
+        || observation.sees_demand(spec.staleness_max);
+    ensure(fine, "D14", || format!("{given_up} of {held} are given up, and demand is not seen"))
 }
 
 /// D8: every number that is reported is finite.

@@ -50,9 +50,9 @@ pub use memory::{
     ReplicaMemory, StartMemory, TargetAt, WorkTotals,
 };
 pub use observation::{
-    Allowance, Controls, Counters, FirstTokens, GatewayObservation, LatencyMean, LatencyWindow,
-    MachineState, Observation, PhaseTimes, ReplicaId, ReplicaObservation, ReplicaPhase, Rung,
-    Sample, ScheduledDemand, TickId,
+    Allowance, Controls, Counters, DemandObservation, FirstTokens, GatewayObservation, LatencyMean,
+    LatencyWindow, MachineState, Observation, PhaseTimes, ReplicaId, ReplicaObservation,
+    ReplicaPhase, Rung, Sample, ScheduledDemand, TickId,
 };
 pub use part::Part;
 pub use policy::{

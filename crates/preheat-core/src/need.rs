@@ -31,15 +31,16 @@ pub(crate) struct Held {
 
 impl Held {
     pub(crate) fn of(
+        spec: &PolicySpec,
         observation: &Observation,
         capacity: &CapacityExplanation,
         rehearsed: &Rehearsed<'_>,
     ) -> Self {
         let slots_per_replica = f64::from(capacity.concurrency_cap.get());
-        let waiting = observation.gateway.as_ref().is_some_and(|gateway| gateway.held > 0);
+        let called = observation.is_called(spec.staleness_max);
         let replicas = |slots: f64| ceil(slots / slots_per_replica);
         let slots_held = rehearsed.ready.slots_held;
-        let for_load = replicas(slots_held).max(u32::from(waiting));
+        let for_load = replicas(slots_held).max(u32::from(called));
         let for_guard = replicas(slots_held * rehearsed.guard_factor).saturating_sub(for_load);
         Self { for_load, for_guard, slots_per_replica }
     }

@@ -3,11 +3,14 @@
 //! **Invariant:** absent is not zero. A world that could not read a signal leaves it out; it
 //! never fills in a default.
 
+mod demand;
+
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::demand::DemandObservation;
 use crate::units::{Concurrency, Instant, ReplicaCount, Utilization};
 
 /// Number of one observe-decide-apply round, counted from 0 for each pool.
@@ -331,6 +334,9 @@ pub struct Observation {
     pub replicas: Vec<ReplicaObservation>,
     /// The gateway's view, when there is a gateway and it answered.
     pub gateway: Option<GatewayObservation>,
+    /// What somebody else in front of the replicas tells, where anybody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demand: Option<DemandObservation>,
     /// Replicas that could still be placed now (GPU slots, quota); absent when nobody knows.
     pub replicas_placeable: Option<u32>,
     /// What the machines hold that a replica may come to which is started now, each state once;
@@ -355,6 +361,7 @@ impl Observation {
             now,
             replicas,
             gateway: None,
+            demand: None,
             replicas_placeable: None,
             placeable_on: Vec::new(),
             replicas_allowed: None,

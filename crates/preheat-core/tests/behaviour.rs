@@ -280,6 +280,43 @@ fn to_zero_and_back() {
     assert_eq!(last(served).queued, 0);
 }
 
+/// What waits for no replica is seen by somebody else's gateway, by what it holds or by what arrives.
+#[test]
+fn to_zero_and_back_without_a_gateway_of_its_own() {
+    for demand_visible in [(true, false), (false, true), (true, true)] {
+        let mut toy = Toy::new(setup(|s| s.replicas_min = ReplicaCount(0)), 1);
+        (toy.gateway_visible, toy.demand_visible) = (false, demand_visible);
+        toy.run(5 * MINUTE, 0.2);
+        let idle = toy.run(15 * MINUTE, 0.0);
+        assert_eq!(last(idle).ready, 0);
+        assert!(idle.iter().any(|row| row.decision.explanation.reason == Reason::ToZero));
+        let back = toy.run(Duration::from_secs(10), 0.5);
+        assert_eq!(
+            back.iter().find(|r| r.starting > 0).map(|r| r.decision.explanation.reason),
+            Some(Reason::Activate)
+        );
+        let served = toy.run(5 * MINUTE, 0.5);
+        assert_eq!(last(served).queued, 0);
+    }
+}
+
+#[test]
+fn the_last_one_stays_while_nobody_would_see_demand() {
+    let mut toy = Toy::new(setup(|s| s.replicas_min = ReplicaCount(0)), 3);
+    toy.gateway_visible = false;
+    toy.run(10 * MINUTE, 0.2);
+    let idle = toy.run(30 * MINUTE, 0.0);
+    assert!(idle.iter().all(|row| row.ready >= 1));
+    assert_eq!(last(idle).ready, 1);
+    assert_eq!(last(idle).decision.explanation.reason, Reason::DemandUnseen);
+    // Seen again, and nothing there: it goes. Not seen again at none: nothing is done about it.
+    toy.demand_visible = (true, false);
+    assert_eq!(last(toy.run(15 * MINUTE, 0.0)).ready, 0);
+    toy.demand_visible = (false, false);
+    let blind = toy.run(5 * MINUTE, 0.0);
+    assert!(blind.iter().all(|row| row.decision.plan.actions.is_empty()));
+}
+
 #[test]
 fn standby_is_filled_on_the_way_down_and_woken_first() {
     let mut toy = Toy::new(setup(|s| s.standby = Some(standby(Some(1)))), 5);

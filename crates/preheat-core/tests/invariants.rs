@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use preheat_core::{
-    Allowance, Concurrency, Controls, Counters, GatewayObservation, Instant, MachineState, Memory,
-    Observation, PolicySpec, Probability, ReplicaCount, ReplicaId, ReplicaObservation,
-    ReplicaPhase, Rung, Sample, ScaleRateLimit, ScheduledDemand, Standby, TickId, Utilization,
-    decide, invariants,
+    Allowance, Concurrency, Controls, Counters, DemandObservation, GatewayObservation, Instant,
+    MachineState, Memory, Observation, PolicySpec, Probability, ReplicaCount, ReplicaId,
+    ReplicaObservation, ReplicaPhase, Rung, Sample, ScaleRateLimit, ScheduledDemand, Standby,
+    TickId, Utilization, decide, invariants,
 };
 use proptest::prelude::*;
 
@@ -107,8 +107,11 @@ fn observation(tick: u64, at: u64) -> impl Strategy<Value = Observation> {
     let pinned = proptest::option::weighted(0.2, (0_u32..12).prop_map(ReplicaCount));
     let controls = (proptest::bool::weighted(0.1), pinned)
         .prop_map(|(paused, pinned)| Controls { paused, pinned });
-    (replicas, gateway(now), quota, scheduled, controls).prop_map(
-        move |(mut replicas, gateway, (replicas_placeable, allowed), scheduled, controls)| {
+    let demand = (sample(now, 0_u32..3), sample(now, 0_u64..3));
+    let demand = demand.prop_map(|(held, arrivals)| DemandObservation { held, arrivals });
+    let front = (gateway(now), proptest::option::of(demand));
+    (replicas, front, quota, scheduled, controls).prop_map(
+        move |(mut replicas, front, (replicas_placeable, allowed), scheduled, controls)| {
             replicas.sort_by_key(|r| r.id);
             replicas.dedup_by_key(|r| r.id);
             let scheduled = scheduled.into_iter().map(|(from, lasts, replicas)| ScheduledDemand {
@@ -117,7 +120,8 @@ fn observation(tick: u64, at: u64) -> impl Strategy<Value = Observation> {
                 replicas: ReplicaCount(replicas),
             });
             Observation {
-                gateway,
+                gateway: front.0,
+                demand: front.1,
                 replicas_placeable,
                 placeable_on: if tick.is_multiple_of(3) {
                     vec![MachineState::BARE]
@@ -173,7 +177,7 @@ fn policy() -> impl Strategy<Value = PolicySpec> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
-    /// D1 to D13, on every decision.
+    /// D1 to D14, on every decision.
     #[test]
     fn hold_on_any_sequence(spec in policy(), sequence in observations()) {
         let policy = spec.validate().expect("the strategy makes valid policies");

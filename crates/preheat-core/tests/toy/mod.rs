@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use preheat_core::{
-    Action, Allowance, Concurrency, Controls, Counters, Decision, GatewayObservation, Instant,
-    LatencyMean, Memory, Observation, Policy, PolicySpec, ReplicaId, ReplicaObservation,
-    ReplicaPhase, Rung, Sample, ScheduledDemand, TickId, decide, invariants, replicas_held,
+    Action, Allowance, Concurrency, Controls, Counters, Decision, DemandObservation,
+    GatewayObservation, Instant, LatencyMean, Memory, Observation, Policy, PolicySpec, ReplicaId,
+    ReplicaObservation, ReplicaPhase, Rung, Sample, ScheduledDemand, TickId, decide, invariants,
+    replicas_held,
 };
 
 pub(crate) const TICK: Duration = Duration::from_secs(2);
@@ -78,6 +79,8 @@ pub(crate) struct Toy {
     /// Signals that the world hides: engines' metrics, the gateway.
     pub(crate) engines_visible: bool,
     pub(crate) gateway_visible: bool,
+    /// What somebody else's gateway tells: requests that it holds, and arrivals.
+    pub(crate) demand_visible: (bool, bool),
     /// Nothing that is decided is carried out.
     pub(crate) only_observed: bool,
     /// What the world says of GPUs, of other pools, and of what is announced.
@@ -117,6 +120,7 @@ impl Toy {
             arrivals_carry: 0.0,
             engines_visible: true,
             gateway_visible: true,
+            demand_visible: (false, false),
             only_observed: false,
             replicas_placeable: None,
             replicas_allowed: None,
@@ -241,10 +245,16 @@ impl Toy {
             itl: None,
             engine_time: None,
         });
+        let (held, arrived) = self.demand_visible;
+        let demand = DemandObservation {
+            held: held.then(|| Sample::new(self.queue.len() as u32, now)),
+            arrivals: arrived.then(|| Sample::new(arrivals, now)),
+        };
         let tick = TickId(self.tick);
         self.tick += 1;
         Observation {
             gateway,
+            demand: (demand != DemandObservation::default()).then_some(demand),
             replicas_placeable: self.replicas_placeable,
             replicas_allowed: self.replicas_allowed.clone(),
             scheduled: self.scheduled.clone(),

@@ -141,6 +141,7 @@ impl Cluster {
             now: self.now,
             replicas,
             gateway: Some(self.take_gateway(taken)),
+            demand: None,
             replicas_placeable: self.placement.placeable(),
             placeable_on: Vec::new(),
             replicas_allowed: None,

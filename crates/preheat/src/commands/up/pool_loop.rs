@@ -96,6 +96,7 @@ impl PoolLoop {
                 now,
                 replicas: seen.replicas,
                 gateway: Some(self.meter.take(now)),
+                demand: None,
                 replicas_placeable: seen.replicas_placeable,
                 placeable_on: Vec::new(),
                 replicas_allowed: None,
