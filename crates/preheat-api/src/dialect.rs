@@ -2,9 +2,11 @@
 //!
 //! **Invariant:** names only. What a dialect's metrics are called is in `preheat-runtime`.
 
+mod demand;
 mod promql;
 mod queries;
 
+pub use demand::DemandQueries;
 pub use promql::{Expression, ExpressionError};
 pub use queries::{MetricQueries, MetricQueriesSpec, QueriesError};
 use serde::{Deserialize, Serialize};

@@ -68,7 +68,7 @@ fn settings(resource: u32) -> Settings {
         },
     });
     let object: InferenceAutoscaler = serde_json::from_value(object).unwrap();
-    Settings::of(&object.spec).unwrap()
+    Settings::of(&object.spec, "models").unwrap()
 }
 
 /// Time that this thread has computed, where the system tells: on a machine that others use too, a
@@ -136,6 +136,7 @@ fn main() {
                 replicas: &replicas,
                 blind: Duration::ZERO,
                 drains_aside: false,
+                idle: false,
             };
             std::hint::black_box(writes(&situation, &ticked.plan));
         }

@@ -14,7 +14,7 @@ use preheat_core::{Explanation, Memory, Plan};
 use preheat_publish::Counts;
 use preheat_runtime::clock::Clock;
 use preheat_runtime::journal::{Journal, JournalReader, restore};
-use preheat_runtime::prometheus::PodSource;
+use preheat_runtime::prometheus::{PodSource, Prometheus};
 use preheat_runtime::scrape::{ScrapeConfig, Scraper};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -45,6 +45,8 @@ pub struct ControllerOptions {
     pub instance: String,
     /// Who is asked for metrics in the pods' place, where they can't be.
     pub metrics: Option<PodSource>,
+    /// Who is asked for demand, where resources say by which queries.
+    pub demand: Option<Prometheus>,
     /// What was decided and why, as a sentence.
     pub headline: fn(&Plan, &Explanation) -> String,
 }
@@ -151,12 +153,13 @@ impl KubeController {
         let scraper =
             Scraper::new(ScrapeConfig { timeout: SCRAPE_TIMEOUT, ..ScrapeConfig::default() });
         let headline = options.headline;
-        let metrics = options.metrics;
+        let (metrics, demand) = (options.metrics, options.demand);
         let shared = Arc::new(Shared {
             cluster,
             clock,
             scraper,
             metrics,
+            demand,
             journal,
             headline,
             quotas: Quotas::default(),

@@ -1,6 +1,6 @@
 //! World 3: replicas that are pods, scaled through the scale subresource of whatever makes them.
 //!
-//! `resource` is what users write; `pods`, `way`, `nodes`, `roster`, `standby`, `traffic`, `writes`,
+//! `resource` is what users write; `pods`, `demand`, `way`, `nodes`, `roster`, `standby`, `traffic`, `writes`,
 //! `publication`, `ownership` and `report` are pure and turn a cluster's objects into what
 //! `preheat-core` understands and its decisions into what is written; the rest talks to the apiserver.
 //!
@@ -12,6 +12,7 @@
 
 pub mod resource;
 
+pub mod demand;
 pub mod nodes;
 pub mod ownership;
 pub mod pods;

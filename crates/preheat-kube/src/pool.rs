@@ -3,6 +3,7 @@
 //! **Invariant:** what is about to be written to the scale is noted in the status first, so that
 //! whoever goes on from there knows it as preheat's own.
 
+mod demand;
 mod set_aside;
 
 use std::collections::BTreeSet;
@@ -15,19 +16,18 @@ use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use preheat_api::dialect::Dialect;
 use preheat_api::status::ScheduledStatus;
-use preheat_core::{
-    Controls, Explanation, Instant, Memory, Observation, Plan, ReplicaId, ReplicaPhase,
-};
+use preheat_core::{DemandObservation, Explanation, Instant, Memory, Observation, Plan, ReplicaId};
 use preheat_runtime::clock::Clock;
 use preheat_runtime::controller::{Controller, Ticked};
 use preheat_runtime::dialect::Dialects;
 use preheat_runtime::journal::Journal;
-use preheat_runtime::prometheus::PodSource;
+use preheat_runtime::prometheus::{PodSource, Prometheus};
 use preheat_runtime::routing::PoolId;
 use preheat_runtime::scrape::{ScrapeTarget, Scraper, SignalStore};
 use tokio::sync::watch;
 
 use crate::cluster::{Cluster, ReadScale, WriteError, chain};
+use crate::demand::Demand;
 use crate::ground::Ground;
 use crate::ownership::{Conflict, FOREIGN_WRITE, Written};
 use crate::publication::Order;
@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) scraper: Scraper,
     /// Asked in the pods' place.
     pub(crate) metrics: Option<PodSource>,
+    /// Asked for demand.
+    pub(crate) demand: Option<Prometheus>,
     pub(crate) journal: Option<Journal>,
     pub(crate) headline: fn(&Plan, &Explanation) -> String,
     pub(crate) quotas: Quotas,
@@ -72,6 +74,8 @@ pub(crate) struct Pool {
     standby: Standby,
     signals: SignalStore,
     ground: Ground,
+    /// Demand that finds no replica.
+    demand: Demand,
     /// Pods whose engines told their metrics last time, by uid.
     answering: BTreeSet<String>,
     /// As last written.
@@ -128,6 +132,7 @@ impl Pool {
             memory: Some(memory),
             signals: SignalStore::default(),
             ground: Ground::restored(&status),
+            demand: Demand::default(),
             answering: BTreeSet::new(),
             written_at: status.last_scale_time.clone(),
             status,
@@ -208,16 +213,25 @@ impl Pool {
         let recall =
             mode != settings.mode && conflict.as_ref().is_some_and(Conflict::is_about_scale);
         let stance = (mode != Mode::Observe, recall);
-        let replicas = self.observe(namespace, &settings, (&read, asked), stance).await?;
+        let shared = Arc::clone(&self.shared);
+        let asking = demand::ask(&shared, &settings);
+        let (replicas, round) =
+            tokio::join!(self.observe(namespace, &settings, (&read, asked), stance), asking);
+        let replicas = replicas?;
+        let demand = self.demand.take(round);
+        let demand = settings.demand.is_some().then_some(demand);
         let acts = mode != Mode::Observe && settings.pause.is_none();
-        let ticked = self.think(&settings, &replicas, acts);
+        let ticked = self.think(&settings, &replicas, demand, acts);
         let explanation = ticked.entry.body.explanation();
+        let observation = ticked.entry.body.observation();
+        let demand = observation.and_then(|seen| self.demand_seen(&settings, seen));
         let situation = Situation {
             settings: &settings,
             mode,
             asked,
             replicas: &replicas,
-            blind: self.blind_for(&replicas, explanation),
+            blind: self.blind_for(&replicas, explanation, demand.as_ref()),
+            idle: self.written.is_some_and(|written| written.replicas == 0),
             drains_aside: self.standby.drains_aside(),
         };
         self.move_pods(resource, &situation, &ticked.plan).await;
@@ -243,6 +257,7 @@ impl Pool {
                 .withheld
                 .or((mode == Mode::Observe).then_some(crate::writes::Withheld::Observe)),
             standby: self.standby.availability.clone(),
+            demand: demand.as_ref(),
             asked: read.asked,
             selector: &read.selector,
             replicas: &replicas,
@@ -267,7 +282,11 @@ impl Pool {
         {
             return Ok(Arc::clone(settings));
         }
-        let settings = Arc::new(Settings::of(&resource.spec)?);
+        let namespace = resource.metadata.namespace.as_deref().unwrap_or_default();
+        let settings = Arc::new(Settings::of(&resource.spec, namespace)?);
+        if self.shared.demand.is_none() && settings.demand.is_some() {
+            return Err(SettingsError::NoDemandPrometheus.into());
+        }
         if self.shared.metrics.is_none() && matches!(settings.dialect, Dialect::Queries(_)) {
             return Err(SettingsError::NoPrometheus.into());
         }
@@ -367,7 +386,13 @@ impl Pool {
     }
 
     /// Decides, by the policy as it is now.
-    fn think(&mut self, settings: &Settings, replicas: &[Replica], acts: bool) -> Ticked {
+    fn think(
+        &mut self,
+        settings: &Settings,
+        replicas: &[Replica],
+        demand: Option<DemandObservation>,
+        acts: bool,
+    ) -> Ticked {
         let now = self.shared.clock.now();
         let scheduled = settings.schedules.upcoming(now);
         let memory = self.memory.take();
@@ -384,16 +409,12 @@ impl Pool {
             }
         });
         controller.set_policy(policy.clone());
+        let replicas = replicas.iter().map(|replica| replica.observation.clone()).collect();
         let observation = Observation {
-            tick: controller.next_tick(),
-            now,
-            replicas: replicas.iter().map(|replica| replica.observation.clone()).collect(),
-            gateway: None,
-            replicas_placeable: None,
+            demand,
             placeable_on: self.ground.placeable_on.clone(),
-            replicas_allowed: None,
             scheduled: scheduled.iter().map(|entry| entry.demand).collect(),
-            controls: Controls::default(),
+            ..Observation::of(controller.next_tick(), now, replicas)
         };
         match &self.membership {
             Some(membership) => membership.tick(controller, observation, acts),
@@ -425,20 +446,6 @@ impl Pool {
         }
         let kept = self.foreign.as_ref().map(|(conflict, _)| conflict.clone());
         kept.or_else(|| self.shared.cluster.rival(resource))
-    }
-
-    /// For how long no ready replica has told anything.
-    fn blind_for(&mut self, replicas: &[Replica], explanation: Option<&Explanation>) -> Duration {
-        let now = self.shared.clock.now();
-        let ready = |replica: &&Replica| replica.observation.phase == ReplicaPhase::Ready;
-        let blind = |replica: &Replica| {
-            explanation.is_some_and(|why| why.replicas_blind.contains(&replica.observation.id))
-        };
-        let mut ready = replicas.iter().filter(ready).peekable();
-        if ready.peek().is_none() || !ready.all(blind) {
-            self.told_at = Some(now);
-        }
-        now.since(*self.told_at.get_or_insert(now))
     }
 
     /// Writes costs, status and scale, in this order.
@@ -576,6 +583,7 @@ impl Pool {
                 .tell(resource, EventType::Warning, "Conflicted", &new.message)
                 .await;
         }
+        self.tell_of_demand(resource, &status).await;
         self.status = status;
         self.status_at = self.shared.clock.now();
         Ok(())

@@ -117,6 +117,8 @@ pub struct Seen<'a> {
     pub withheld: Option<Withheld>,
     /// Whether pods can sleep, where the resource wants that.
     pub standby: Option<Availability>,
+    /// Whether a request that finds no replica is seen, where the resource says who sees it.
+    pub demand: Option<&'a DemandSeen>,
     /// Replicas that the target's scale asks for.
     pub asked: u32,
     /// Its selector.
@@ -129,6 +131,15 @@ pub struct Seen<'a> {
     pub explanation: Option<&'a Explanation>,
     /// What was decided and why, as a sentence.
     pub headline: &'a str,
+}
+
+/// Whether a request that finds no replica would be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DemandSeen {
+    /// Whether anything fresh is told of it.
+    pub is_seen: bool,
+    /// Why not, query by query.
+    pub why_not: String,
 }
 
 /// The status after a tick, from the one before it.
@@ -227,6 +238,7 @@ fn conditions(facts: &Facts<'_>) -> Vec<New> {
         ]
         .into_iter()
         .chain(seen.standby.as_ref().map(standby))
+        .chain(seen.demand.map(|demand| demand_seen(seen, demand)))
         .collect(),
         Err(trouble) => vec![
             new("Ready", false, trouble.reason(), trouble.to_string()),
@@ -351,6 +363,24 @@ fn drain_covered(seen: &Seen<'_>) -> New {
 fn standby(availability: &Availability) -> New {
     let (status, reason, message) = availability.told();
     New { type_: "StandbyAvailable", status, reason, message }
+}
+
+fn demand_seen(seen: &Seen<'_>, demand: &DemandSeen) -> New {
+    const TYPE: &str = "DemandSeen";
+    if demand.is_seen {
+        return new(TYPE, true, "Fresh", "requests that find no replica are seen");
+    }
+    let meanwhile = match seen.settings.fallback {
+        _ if seen.asked > 0 => "the last replica stays meanwhile".to_owned(),
+        Some(fallback) if fallback.replicas.0 > 0 => format!(
+            "the scale is raised to {} when that has lasted {}s",
+            fallback.replicas,
+            fallback.after.as_secs()
+        ),
+        Some(_) | None => "nothing is started meanwhile".to_owned(),
+    };
+    let why_not = &demand.why_not;
+    new(TYPE, false, "Unseen", format!("nothing fresh is told of demand ({why_not}); {meanwhile}"))
 }
 
 fn names<'a>(replicas: impl Iterator<Item = &'a Replica>) -> String {

@@ -37,8 +37,11 @@ pub struct Situation<'a> {
     pub asked: u32,
     /// What there is.
     pub replicas: &'a [Replica],
-    /// For how long no ready replica has told anything; zero while one does, or none is ready.
+    /// For how long no ready replica has told anything, or nobody of demand while none is ready; zero
+    /// while one does, or none is ready and demand is not asked for.
     pub blind: Duration,
+    /// Whether it was preheat that left the target with no replica.
+    pub idle: bool,
     /// Whether what drains is taken out of traffic by its label, and stays a pod of the target.
     pub drains_aside: bool,
 }
@@ -143,8 +146,10 @@ fn withheld(situation: &Situation<'_>, wanted: u32) -> Option<Withheld> {
     if situation.mode == Mode::Observe {
         return Some(Withheld::Observe);
     }
-    // A count is published whether or not anybody reads it.
-    if situation.asked == 0 && situation.mode == Mode::Act {
+    // Where none is within the bounds, a target without a replica is idle and not switched off. A count
+    // is published whether or not anybody reads it.
+    let is_idle = situation.idle || situation.settings.policy.spec().replicas_min.0 == 0;
+    if situation.asked == 0 && !is_idle && situation.mode == Mode::Act {
         return Some(Withheld::Zero);
     }
     let paused = match situation.settings.pause? {

@@ -67,6 +67,12 @@ pub enum QueriesError {
         /// What it calls.
         function: &'static str,
     },
+    /// Nothing tells of demand.
+    #[error("neither `held` nor `arrivals` is given; one of them must tell of requests")]
+    NoDemand,
+    /// Several tell of demand, or none does.
+    #[error("one of `inferencePool` and `queries` must be given, and not both")]
+    DemandSources,
     /// Nothing is told under that name.
     #[error("`{0}` is no signal; there are {signals}", signals = MetricQueries::KEYS.join(", "))]
     Unknown(String),
@@ -78,7 +84,23 @@ impl QueriesError {
         match self {
             Self::Missing(key) | Self::Expression { key, .. } | Self::Rate { key, .. } => key,
             Self::Unknown(key) => key,
+            Self::NoDemand | Self::DemandSources => "demand",
         }
+    }
+}
+
+/// Reads one; of a counter, no rate.
+pub(super) fn expression(
+    key: &'static str,
+    text: &str,
+    is_counter: bool,
+) -> Result<Expression, QueriesError> {
+    let expression = Expression::parse(text);
+    let expression = expression.map_err(|error| QueriesError::Expression { key, error })?;
+    let rate = RATES.into_iter().find(|function| expression.calls(function));
+    match rate.filter(|_| is_counter) {
+        Some(function) => Err(QueriesError::Rate { key, function }),
+        None => Ok(expression),
     }
 }
 
@@ -98,13 +120,8 @@ impl MetricQueries {
         for (name, text) in pairs {
             let key = Self::KEYS.into_iter().find(|key| *key == name);
             let key = key.ok_or_else(|| QueriesError::Unknown(name.to_owned()))?;
-            let expression = Expression::parse(text);
-            let expression = expression.map_err(|error| QueriesError::Expression { key, error })?;
             let is_counter = !matches!(key, "running" | "waiting" | "kvUtilization");
-            let rate = RATES.into_iter().find(|function| expression.calls(function));
-            if let (true, Some(function)) = (is_counter, rate) {
-                return Err(QueriesError::Rate { key, function });
-            }
+            let expression = expression(key, text, is_counter)?;
             given.retain(|(other, _)| *other != key);
             given.push((key, expression));
         }

@@ -27,7 +27,7 @@ fn resource(imported: &Imported, file: &Path) -> String {
     if min == 0 {
         notes.push(assumed(
             "minReplicas",
-            "1: what waits for a target without a pod is seen by nobody in a cluster",
+            "1: for 0, `demand` must tell where requests are seen that find no replica",
         ));
     }
     for schedule in &imported.schedules {

@@ -49,7 +49,7 @@ impl Pool {
         let spec: InferenceAutoscalerSpec = serde_saphyr::from_str(text).unwrap();
         Self {
             ground: Ground::restored(&InferenceAutoscalerStatus::default()),
-            settings: Settings::of(&spec).unwrap(),
+            settings: Settings::of(&spec, "models").unwrap(),
             roster: crate::roster::Roster::default(),
         }
     }

@@ -18,7 +18,7 @@ fn settings(more: &str) -> Settings {
         "targetRef: {{apiVersion: apps/v1, kind: Deployment, name: chat}}\nmaxReplicas: 4\n{more}"
     );
     let spec: InferenceAutoscalerSpec = serde_saphyr::from_str(&text).unwrap();
-    Settings::of(&spec).unwrap()
+    Settings::of(&spec, "models").unwrap()
 }
 
 /// Pods `chat-0`, `chat-1`, … in these phases, that get a grace period of ten minutes.
@@ -67,6 +67,7 @@ fn after(
         follower: None,
         withheld,
         standby: None,
+        demand: None,
         asked: u32::try_from(live.count()).unwrap(),
         selector: "app=chat",
         replicas,
@@ -242,4 +243,49 @@ fn long_lists_are_cut_short() {
     let replicas = pods(&[ReplicaPhase::Ready; 7]);
     assert_eq!(names(replicas.iter()), "chat-0, chat-1, chat-2, chat-3 and 3 more");
     assert_eq!(replicas[6].observation.id, ReplicaId(6));
+}
+
+#[test]
+fn demand_that_is_not_seen_is_said_with_what_follows() {
+    let none = "mode: Act\nminReplicas: 0\ndemand: {queries: {held: sum(q)}}\n";
+    let unseen = DemandSeen { is_seen: false, why_not: "`held` is 60 s old".to_owned() };
+    for (asked, fallback, expected) in [
+        (1, "", "the last replica stays meanwhile"),
+        (0, "", "the scale is raised to 1 when that has lasted 300s"),
+        (
+            0,
+            "fallback: {after: 30s, replicas: 2}\n",
+            "the scale is raised to 2 when that has lasted 30s",
+        ),
+        (0, "fallback: {after: 30s, replicas: 0}\n", "nothing is started meanwhile"),
+    ] {
+        let settings = settings(&format!("{none}{fallback}"));
+        let seen = Seen {
+            settings: &settings,
+            mode: settings.mode,
+            conflict: None,
+            follower: None,
+            withheld: None,
+            standby: None,
+            demand: Some(&unseen),
+            asked,
+            selector: "app=chat",
+            replicas: &[],
+            plan: &Plan {
+                desired: preheat_core::ReplicaCount(asked),
+                actions: Vec::new(),
+                next_tick_at: Instant::ORIGIN,
+            },
+            explanation: None,
+            headline: "",
+        };
+        let new = demand_seen(&seen, &unseen);
+        let message = format!("nothing fresh is told of demand (`held` is 60 s old); {expected}");
+        assert_eq!(
+            (new.status, new.reason, new.message),
+            (ConditionStatus::False, "Unseen", message)
+        );
+        let seen_again = DemandSeen { is_seen: true, why_not: String::new() };
+        assert_eq!(demand_seen(&seen, &seen_again).status, ConditionStatus::True);
+    }
 }

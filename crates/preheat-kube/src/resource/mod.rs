@@ -6,6 +6,7 @@
 //! **Invariant:** the schema refuses what it can; what only a person's sense of time can refuse
 //! (a window longer than an hour) is refused by [`Settings::of`], in the same words as in a file.
 
+mod demand;
 mod settings;
 mod sharing;
 mod sleeping;
@@ -17,6 +18,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
+pub use demand::{DemandQueriesSpec, DemandSpec};
 pub use settings::{Fallback, Quota, Settings, SettingsError};
 pub use sharing::{QuotaSpec, ScheduleItem, contradicted};
 pub use sleeping::{SleepSpec, StandbySpec};

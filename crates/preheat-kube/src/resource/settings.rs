@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use preheat_api::config::{QuotaConfig, SleepConfig, parse_duration};
-use preheat_api::dialect::{Dialect, MetricQueries, MetricQueriesSpec, QueriesError};
+use preheat_api::dialect::{
+    DemandQueries, Dialect, MetricQueries, MetricQueriesSpec, QueriesError,
+};
 use preheat_api::pool_keys::{KeyError, PoolKeys, StandbyKeys};
 use preheat_api::schedule::{ScheduleError, ScheduleSpec, Schedules};
 use preheat_core::{Policy, ReplicaCount};
@@ -29,6 +31,8 @@ pub struct Settings {
     pub policy: Policy,
     /// The same where nothing can sleep after all.
     pub policy_awake: Policy,
+    /// Where requests are seen that find no replica.
+    pub demand: Option<DemandQueries>,
     /// Demand that is known beforehand.
     pub schedules: Schedules,
     /// The GPUs that it shares with others.
@@ -59,6 +63,12 @@ pub struct Fallback {
     pub replicas: ReplicaCount,
 }
 
+impl Fallback {
+    /// Where there may be no replica and nothing else is said: requests that nobody sees must not be
+    /// turned away for ever, and a Prometheus that restarts is back before a fleet is started for it.
+    pub const AT_NONE: Self = Self { after: Duration::from_secs(300), replicas: ReplicaCount(1) };
+}
+
 /// What is wrong with a spec.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
@@ -76,6 +86,15 @@ pub enum SettingsError {
     /// A query that can't be.
     #[error("`spec.engine.queries`: {0}")]
     Queries(QueriesError),
+    /// The same of what tells of demand.
+    #[error("`spec.demand`: {0}")]
+    Demand(QueriesError),
+    /// Something that tells of demand, and nobody to ask.
+    #[error(
+        "`spec.demand` is given, and this preheat knows no Prometheus; start it with \
+         --prometheus, and --prometheus-for-demand-only where engines are to be asked themselves"
+    )]
+    NoDemandPrometheus,
     /// Queries, and nobody to ask them.
     #[error(
         "`spec.engine.queries` is given, and this preheat asks the engines themselves; start it with \
@@ -88,11 +107,11 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// Checks a spec.
+    /// Checks the spec of a resource of `namespace`.
     ///
     /// # Errors
     /// The first mistake in it.
-    pub fn of(spec: &InferenceAutoscalerSpec) -> Result<Self, SettingsError> {
+    pub fn of(spec: &InferenceAutoscalerSpec, namespace: &str) -> Result<Self, SettingsError> {
         let scale_down = &spec.behavior.scale_down;
         let standby = match &spec.standby {
             Some(standby) => Some(StandbyKeys {
@@ -138,12 +157,24 @@ impl Settings {
         let quota = spec.quota.as_ref();
         let quota =
             quota.map(|quota| Quota { name: quota.name.clone(), gpus: quota.gpu_slots, terms });
+        let may_be_none = policy.spec().replicas_min.0 == 0;
+        let demand = spec.demand.as_ref().map(|demand| demand.checked(namespace)).transpose();
+        let demand = demand.map_err(SettingsError::Demand)?;
+        if may_be_none && demand.is_none() {
+            return Err(SettingsError::Key(KeyError {
+                key: "minReplicas".to_owned(),
+                value: "0".to_owned(),
+                allowed: "at least 1 without `demand`, which tells where requests are seen that \
+                          find no replica"
+                    .to_owned(),
+            }));
+        }
         let fallback = match &spec.fallback {
             Some(fallback) => Some(Fallback {
                 after: read("fallback.after", &fallback.after)?,
                 replicas: in_bounds(fallback.replicas, &policy)?,
             }),
-            None => None,
+            None => may_be_none.then_some(Fallback::AT_NONE),
         };
         Ok(Self {
             target: spec.target_ref.clone(),
@@ -154,6 +185,7 @@ impl Settings {
             sleep: spec.engine.sleep.clone().unwrap_or_default().paths(),
             policy,
             policy_awake,
+            demand,
             schedules,
             quota,
             fallback,

@@ -10,6 +10,7 @@ use preheat_api::dialect::{Dialect, DialectName, MetricNames, MetricQueriesSpec}
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::demand::DemandSpec;
 use super::sharing::{QuotaSpec, ScheduleItem};
 use super::sleeping::{SleepSpec, StandbySpec};
 use super::status::InferenceAutoscalerStatus;
@@ -47,6 +48,9 @@ use super::status::InferenceAutoscalerStatus;
 #[x_kube(validation = Rule::new("!has(self.minReplicas) || self.minReplicas <= self.maxReplicas")
     .message("minReplicas must be at most maxReplicas")
     .field_path(".minReplicas"))]
+#[x_kube(validation = Rule::new("!has(self.minReplicas) || self.minReplicas > 0 || has(self.demand)")
+    .message("minReplicas: 0 needs demand, which tells where requests are seen that find no replica")
+    .field_path(".minReplicas"))]
 #[x_kube(validation = Rule::new("!has(self.fallback) || self.fallback.replicas <= self.maxReplicas")
     .message("fallback.replicas must be at most maxReplicas")
     .field_path(".fallback.replicas"))]
@@ -77,14 +81,17 @@ pub struct InferenceAutoscalerSpec {
     /// The engine inside each replica, and where its metrics are.
     #[serde(default)]
     pub engine: Engine,
-    /// Fewest replicas ready or on their way. At least 1: what waits for a target that has no pod is
-    /// seen by nobody here.
+    /// Fewest replicas ready or on their way, 1 unless given. 0 needs `demand`: the engines of a target
+    /// without a pod tell nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 10_000))]
+    #[schemars(range(min = 0, max = 10_000))]
     pub min_replicas: Option<u32>,
     /// Most replicas that may exist, starting and draining ones included.
     #[schemars(range(min = 1, max = 10_000))]
     pub max_replicas: u32,
+    /// Where requests are seen that find no replica.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demand: Option<DemandSpec>,
     /// Replicas that sleep, out of traffic, to be woken within seconds. Pods' template and Services'
     /// selectors need the label `preheat.dev/traffic: "on"` for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,7 +154,8 @@ pub struct InferenceAutoscalerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1_000_000.0))]
     pub worth_per_gpu_hour: Option<f64>,
-    /// What to hold when no replica has told anything for long; without it, what is there is held.
+    /// What to hold when no replica has told anything for long, or there is none and nobody tells of
+    /// demand. Without it, what is there is held; where minReplicas is 0, it is one replica after 5m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<FallbackSpec>,
 }

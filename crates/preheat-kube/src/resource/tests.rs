@@ -16,7 +16,7 @@ fn spec(more: &str) -> InferenceAutoscalerSpec {
 }
 
 fn settings(more: &str) -> Result<Settings, String> {
-    Settings::of(&spec(more)).map_err(|error| error.to_string())
+    Settings::of(&spec(more), "models").map_err(|error| error.to_string())
 }
 
 /// Every string, list and number that a user may write has bounds.
@@ -89,6 +89,21 @@ fn the_rules_refuse_contradictions() {
         (json!({}), None),
         (json!({"minReplicas": 8}), None),
         (json!({"minReplicas": 9}), Some("minReplicas must be at most maxReplicas")),
+        (
+            json!({"minReplicas": 0}),
+            Some(
+                "minReplicas: 0 needs demand, which tells where requests are seen that find no replica",
+            ),
+        ),
+        (json!({"minReplicas": 0, "demand": {"queries": {"held": "sum(q)"}}}), None),
+        (json!({"demand": {"queries": {"arrivals": "sum(r_total)"}}}), None),
+        (json!({"minReplicas": 0, "demand": {"inferencePool": "chat"}}), None),
+        (json!({"demand": {}}), Some("demand has either inferencePool or queries")),
+        (
+            json!({"demand": {"inferencePool": "chat", "queries": {"held": "sum(q)"}}}),
+            Some("demand has either inferencePool or queries"),
+        ),
+        (json!({"demand": {"queries": {}}}), Some("demand needs a query: held or arrivals")),
         (json!({"coldStart": {"p50": "120s", "p90": "2m"}}), None),
         (json!({"coldStart": {"p90": "1s"}}), None),
         (json!({"coldStart": {"p50": "121s", "p90": "2m"}}), Some("p90 must be at least p50")),
@@ -216,6 +231,24 @@ fn mistakes_are_named_as_in_a_file() {
             "`spec.minReplicas` is 3; it must be at most maxReplicas, which is 2",
         ),
         (
+            "maxReplicas: 2\nminReplicas: 0\n",
+            "`spec.minReplicas` is 0; it must be at least 1 without `demand`, which tells where \
+             requests are seen that find no replica",
+        ),
+        (
+            "maxReplicas: 2\ndemand: {}\n",
+            "`spec.demand`: one of `inferencePool` and `queries` must be given, and not both",
+        ),
+        (
+            "maxReplicas: 2\ndemand: {queries: {held: vector(0)}}\n",
+            "`spec.demand`: `held`: it reads no series",
+        ),
+        (
+            "maxReplicas: 2\ndemand: {queries: {arrivals: 'increase(r_total[1m])'}}\n",
+            "`spec.demand`: `arrivals` calls `increase`; give the counter itself, of which \
+             preheat takes increases",
+        ),
+        (
             "maxReplicas: 2\nslo: {ttft: 90}\n",
             "`spec.slo.ttft`: `90` has no unit; write it as `90s`, `90m` or `90ms`",
         ),
@@ -285,6 +318,37 @@ fn mistakes_are_named_as_in_a_file() {
     }
 }
 
+#[test]
+fn where_there_may_be_none_one_is_started_when_nobody_tells() {
+    let none = "maxReplicas: 2\nminReplicas: 0\ndemand: {queries: {held: sum(q)}}\n";
+    let at_none = settings(none).unwrap();
+    assert_eq!(at_none.policy.spec().replicas_min, ReplicaCount(0));
+    assert_eq!(at_none.fallback, Some(Fallback::AT_NONE));
+    let held = at_none.demand.unwrap();
+    assert_eq!(held.held().map(preheat_api::dialect::Expression::as_str), Some("sum(q)"));
+    let given = settings(&format!("{none}fallback: {{after: 1m, replicas: 0}}\n")).unwrap();
+    assert_eq!(given.fallback.map(|fallback| fallback.replicas.0), Some(0));
+    let one = settings("maxReplicas: 2\ndemand: {queries: {held: sum(q)}}\n").unwrap();
+    assert_eq!(one.fallback, None);
+}
+
+/// The names of what an endpoint picker holds are those by which its metrics are read.
+#[test]
+fn an_inference_pool_is_asked_for_in_the_resources_namespace() {
+    use preheat_api::dialect::{Dialect, DialectName};
+    let demand = settings("maxReplicas: 2\ndemand: {inferencePool: chat}\n").unwrap().demand;
+    let demand = demand.unwrap();
+    let held = demand.held().unwrap();
+    let picker = Dialect::Known(DialectName::EndpointPicker);
+    let dialects = preheat_runtime::dialect::Dialects::of(&picker);
+    let known: Vec<&str> = dialects.series_names().filter(|name| name.contains("queue")).collect();
+    assert_eq!(known.len(), 2);
+    for name in known {
+        let expected = format!(r#"sum({name}{{namespace="models",inference_pool="chat"}})"#);
+        assert!(held.as_str().contains(&expected), "{held}");
+    }
+}
+
 /// What `preheat import` writes is a resource, and its checks find nothing in it.
 #[test]
 fn imported_manifests_are_resources() {
@@ -303,7 +367,7 @@ fn imported_manifests_are_resources() {
         let resources: Vec<InferenceAutoscaler> = serde_saphyr::from_multiple(&written).unwrap();
         assert_eq!(resources.len(), all.len());
         for resource in resources {
-            Settings::of(&resource.spec).unwrap();
+            Settings::of(&resource.spec, "models").unwrap();
             // No key was misspelt and passed over: the apiserver would refuse or drop it.
             let again = serde_json::to_value(&resource).unwrap();
             let name = |value: &Value| value["metadata"]["name"].clone();

@@ -23,7 +23,7 @@ fn settings(more: &str) -> Settings {
         "targetRef: {{apiVersion: apps/v1, kind: Deployment, name: chat}}\nmaxReplicas: 4\n{more}"
     );
     let spec: InferenceAutoscalerSpec = serde_saphyr::from_str(&text).unwrap();
-    Settings::of(&spec).unwrap()
+    Settings::of(&spec, "models").unwrap()
 }
 
 /// Replicas r0, r1, … in these phases, with these deletion costs; a scale that asks for `asked`.
@@ -70,6 +70,7 @@ fn carried_out_by(
         replicas,
         blind: Duration::from_secs(60),
         drains_aside,
+        idle: false,
     };
     let plan =
         Plan { desired: ReplicaCount(0), actions: actions.to_vec(), next_tick_at: Instant::ORIGIN };
@@ -155,9 +156,50 @@ fn observe_and_pause_withhold() {
 fn what_somebody_scaled_to_zero_stays_there() {
     let written = carried_out("mode: Act\n", &[], 0, &[Action::Start { count: 1 }]);
     assert_eq!((written.replicas, written.withheld), (None, Some(Withheld::Zero)));
+    // Where none is within the bounds, it is idle, whoever left it so.
+    let none = "mode: Act\nminReplicas: 0\ndemand: {queries: {held: sum(q)}}\n";
+    let started = carried_out(none, &[], 0, &[Action::Start { count: 1 }]);
+    assert_eq!((started.replicas, started.withheld), (Some(1), None));
     // Who reads a count decides that by himself.
     let published = carried_out("mode: Publish\n", &[], 0, &[Action::Start { count: 1 }]);
     assert_eq!(published.replicas, Some(1));
+}
+
+/// As where the lower bound is raised while there is none.
+#[test]
+fn what_preheat_left_at_zero_is_its_own_to_bring_back() {
+    let settings = settings("mode: Act\n");
+    let situation = |idle| Situation {
+        settings: &settings,
+        mode: settings.mode,
+        asked: 0,
+        replicas: &[],
+        blind: Duration::ZERO,
+        idle,
+        drains_aside: false,
+    };
+    let plan = Plan {
+        desired: ReplicaCount(1),
+        actions: vec![Action::Start { count: 1 }],
+        next_tick_at: Instant::ORIGIN,
+    };
+    assert_eq!(writes(&situation(false), &plan).withheld, Some(Withheld::Zero));
+    assert_eq!(writes(&situation(true), &plan).replicas, Some(1));
+}
+
+/// `carried_out` is asked after a minute at which nobody told anything.
+#[test]
+fn at_zero_the_fallback_starts_one_when_demand_is_not_told() {
+    let none = "mode: Act\nminReplicas: 0\ndemand: {queries: {held: sum(q)}}\n";
+    for (fallback, expected) in [
+        ("fallback: {after: 1m, replicas: 2}\n", Some(2)),
+        ("fallback: {after: 61s, replicas: 2}\n", None),
+        ("fallback: {after: 1m, replicas: 0}\n", None),
+        ("", None),
+    ] {
+        let written = carried_out(&format!("{none}{fallback}"), &[], 0, &[]);
+        assert_eq!((written.replicas, written.withheld), (expected, None), "{fallback}");
+    }
 }
 
 #[test]

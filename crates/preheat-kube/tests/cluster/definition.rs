@@ -33,7 +33,12 @@ pub(crate) async fn refuses(scenario: Scenario) {
     };
     for (spec, expected) in [
         (json!({"maxReplicas": 2, "minReplicas": 3}), "minReplicas must be at most maxReplicas"),
-        (json!({"maxReplicas": 2, "minReplicas": 0}), "should be greater than or equal to 1"),
+        (json!({"maxReplicas": 2, "minReplicas": 0}), "minReplicas: 0 needs demand, which tells"),
+        (json!({"maxReplicas": 2, "demand": {}}), "demand has either inferencePool or queries"),
+        (
+            json!({"maxReplicas": 2, "demand": {"queries": {}}}),
+            "demand needs a query: held or arrivals",
+        ),
         (json!({}), "spec.maxReplicas: Required value"),
         (json!({"maxReplicas": 2, "mode": "act"}), "Unsupported value: \"act\""),
         (json!({"maxReplicas": 2, "slo": {"ttft": "2"}}), "spec.slo.ttft in body should"),

@@ -107,6 +107,7 @@ pub(crate) async fn control() {
         journal_file: path(JOURNAL),
         instance: "hundreds".to_owned(),
         metrics: None,
+        demand: None,
         headline: |_, explanation| explanation.reason.name().to_owned(),
     };
     let clock = Clock::start(TimeScale::REAL);

@@ -16,6 +16,7 @@
 
 mod control_plane;
 mod custom_kind;
+mod demand_source;
 mod hundreds;
 mod kubelet;
 mod nodes;
@@ -26,6 +27,7 @@ mod acting;
 mod announced;
 mod asking;
 mod definition;
+mod idle;
 mod observing;
 mod outage;
 mod publishing;
@@ -58,6 +60,8 @@ const SCENARIOS: &[(&str, Run)] = &[
     ("a_scale_read_before_another_write_is_refused", |s| {
         acting::stale_scales_are_refused(s).boxed()
     }),
+    ("an_idle_target_goes_to_zero_and_comes_back", |s| idle::goes_to_zero_and_back(s).boxed()),
+    ("none_is_left_at_zero_when_nobody_tells", |s| idle::is_left_when_nobody_tells(s).boxed()),
     ("starts_are_followed_node_by_node", |s| starting::are_followed_node_by_node(s).boxed()),
     ("a_schedule_raises_the_floor_ahead_within_the_quota", |s| announced::is_met(s).boxed()),
     ("a_foreign_writer_is_given_way", |s| standing_back::from_a_person(s).boxed()),

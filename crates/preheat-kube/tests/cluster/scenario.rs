@@ -18,6 +18,7 @@ use preheat_kube::{ControllerOptions, KubeController, LeaseOptions, PoolStatuses
 use preheat_publish::Counts;
 use preheat_runtime::clock::{Clock, TimeScale};
 use preheat_runtime::journal::{Journal, JournalOptions, JournalReader, Selection, replay};
+use preheat_runtime::prometheus::Prometheus;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -236,6 +237,15 @@ impl Scenario {
 
     /// Starts a preheat with its own service account, that takes part in the election by `lease`.
     pub(crate) async fn preheat(&self, name: &str) -> Preheat {
+        self.preheat_that_asks(name, None).await
+    }
+
+    /// The same, with a Prometheus that tells of demand.
+    pub(crate) async fn preheat_that_asks(
+        &self,
+        name: &str,
+        demand: Option<Prometheus>,
+    ) -> Preheat {
         let journal_file = self.folder.path().join(format!("{name}.db"));
         let journal = Journal::open(&journal_file, JournalOptions::default());
         let options = ControllerOptions {
@@ -248,6 +258,7 @@ impl Scenario {
             journal_file: journal_file.clone(),
             instance: name.to_owned(),
             metrics: None,
+            demand,
             headline,
         };
         let clock = Clock::start(TimeScale::REAL);

@@ -37,6 +37,9 @@ pub(crate) struct ControllerArgs {
     // For pods that can't be asked for their metrics.
     #[command(flatten)]
     pub(crate) source: PrometheusArgs,
+    /// Ask it for demand only (`spec.demand`), and the engines themselves for their metrics
+    #[arg(long, requires = "prometheus")]
+    pub(crate) prometheus_for_demand_only: bool,
     /// Label that names a pod in it
     #[arg(long, default_value = "pod", requires = "prometheus")]
     pub(crate) prometheus_pod_label: String,

@@ -68,10 +68,11 @@ async fn control(args: ControllerArgs) -> anyhow::Result<Answer> {
         name: preheat_kube::manifests::NAME.to_owned(),
         identity: instance.clone(),
     });
-    let metrics = args.source.config().map(Prometheus::new).transpose().map_err(|error| {
+    let demand = args.source.config().map(Prometheus::new).transpose().map_err(|error| {
         let hint = error.hint();
         hinted(error, hint)
     })?;
+    let metrics = demand.clone().filter(|_| !args.prometheus_for_demand_only);
     let metrics =
         metrics.map(|prometheus| PodSource { prometheus, pod_label: args.prometheus_pod_label });
     let options = ControllerOptions {
@@ -80,6 +81,7 @@ async fn control(args: ControllerArgs) -> anyhow::Result<Answer> {
         journal_file: journal_file.clone(),
         instance,
         metrics,
+        demand,
         headline: words::headline,
     };
     let controller =
