@@ -7,12 +7,14 @@
 
 mod chart;
 mod dashboard;
+mod headroom;
 mod monitoring;
 mod values;
 
 use serde_json::{Value, json};
 
 pub use dashboard::{PANELS, POOLS, Panel};
+pub use headroom::{HEADROOM, headroom};
 pub use monitoring::{ALERTS, Alert};
 
 use crate::resource::{GROUP, definition};
@@ -61,6 +63,7 @@ pub fn files() -> Result<Vec<ManifestFile>, serde_saphyr::SerializeError> {
         file("external-metrics.yaml", documents(&external_metrics())?),
         file("example-hpa.yaml", documents(&publishing::hpa_example())?),
         file("example-keda.yaml", documents(&publishing::keda_example())?),
+        file("headroom.yaml", documents(&headroom())?),
         file("monitoring.yaml", documents(&monitoring)?),
         file("grafana-dashboard.json", dashboard::text()),
     ];

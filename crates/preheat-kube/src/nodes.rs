@@ -1,8 +1,7 @@
 //! Nodes: what they hold of what a start needs, and on which of them a pod may land.
 //!
-//! **Invariant:** pure. What can't be told is absent, and what is hard to tell (affinities,
-//! preemption) is left out on the side that makes more nodes count than would: a lead time is that of
-//! the slowest of them.
+//! **Invariant:** pure. What can't be told is absent, and what is hard to tell (affinities) is left out
+//! on the side that makes more nodes count than would: a lead time is that of the slowest of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,12 +24,14 @@ pub struct Wants {
     /// Devices: resources of a vendor's name, such as `nvidia.com/gpu`, which are whole numbers.
     devices: Devices,
     tolerations: Vec<Toleration>,
+    /// Pods of a lower priority go for it.
+    priority: i32,
 }
 
 /// How many of each device.
 pub type Devices = BTreeMap<String, u64>;
-/// Devices that pods hold, by node.
-pub type Taken = BTreeMap<String, Devices>;
+/// Devices that pods hold, by node and by the pods' priority.
+pub type Taken = BTreeMap<String, BTreeMap<i32, Devices>>;
 
 impl Wants {
     /// What a pod wants; `container` is the engine's, where it is not the first.
@@ -42,6 +43,10 @@ impl Wants {
             selector: spec.node_selector.clone().unwrap_or_default(),
             devices: devices(pod),
             tolerations: spec.tolerations.clone().unwrap_or_default(),
+            priority: match spec.preemption_policy.as_deref() {
+                Some("Never") => i32::MIN,
+                Some(_) | None => priority(pod),
+            },
         }
     }
 }
@@ -60,11 +65,16 @@ fn devices(pod: &Pod) -> Devices {
     devices
 }
 
+/// As admission has written it into the pod.
+fn priority(pod: &Pod) -> i32 {
+    pod.spec.as_ref().and_then(|spec| spec.priority).unwrap_or(0)
+}
+
 fn is_device(name: &str) -> bool {
     name.contains('/') && !name.starts_with("kubernetes.io/")
 }
 
-/// Devices that pods hold, by node.
+/// Devices that pods hold.
 pub fn taken<'a>(pods: impl Iterator<Item = &'a Pod>) -> Taken {
     let mut taken = Taken::new();
     for pod in pods {
@@ -76,7 +86,7 @@ pub fn taken<'a>(pods: impl Iterator<Item = &'a Pod>) -> Taken {
         if devices.is_empty() || matches!(phase, Some("Succeeded" | "Failed")) {
             continue;
         }
-        let held = taken.entry(node.clone()).or_default();
+        let held = taken.entry(node.clone()).or_default().entry(priority(pod)).or_default();
         for (name, count) in devices {
             *held.entry(name).or_default() += count;
         }
@@ -97,11 +107,11 @@ pub fn landing<'a>(
     if nodes.peek().is_none() {
         return Vec::new();
     }
-    let nothing = Devices::new();
     let free = nodes.filter(|node| {
         let name = node.metadata.name.as_deref().unwrap_or_default();
-        let held = taken.and_then(|taken| taken.get(name)).unwrap_or(&nothing);
-        admits(node, wants) && has_room(node, wants, held)
+        let taken = taken.and_then(|taken| taken.get(name));
+        let stays = taken.into_iter().flat_map(|by| by.range(wants.priority..));
+        admits(node, wants) && has_room(node, wants, stays.map(|(_, devices)| devices))
     });
     let states: BTreeSet<MachineState> = free.map(holds).collect();
     if states.is_empty() { vec![MachineState::BARE] } else { states.into_iter().collect() }
@@ -137,11 +147,16 @@ fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
         && (exists || same_value)
 }
 
-fn has_room(node: &Node, wants: &Wants, held: &Devices) -> bool {
+fn has_room<'a>(
+    node: &Node,
+    wants: &Wants,
+    stays: impl Iterator<Item = &'a Devices> + Clone,
+) -> bool {
     let allocatable = node.status.as_ref().and_then(|status| status.allocatable.as_ref());
     wants.devices.iter().all(|(name, count)| {
         let there = allocatable.and_then(|all| all.get(name)?.0.parse::<u64>().ok()).unwrap_or(0);
-        there.saturating_sub(held.get(name).copied().unwrap_or(0)) >= *count
+        let held: u64 = stays.clone().filter_map(|devices| devices.get(name)).sum();
+        there.saturating_sub(held) >= *count
     })
 }
 

@@ -101,6 +101,21 @@ fn a_pod_lands_where_it_may_and_where_there_is_room() {
     check(&nothing, &nothing, Some(&taken([&holder, &holder].into_iter())), true);
 }
 
+/// Of a node's eight GPUs, two pods hold all.
+#[test]
+fn what_gives_way_is_room() {
+    let nothing = json!({});
+    let holders = |priority: i32| {
+        let pod = pod(&json!({"nodeName": "a", "priority": priority}));
+        taken([&pod, &pod].into_iter())
+    };
+    check(&nothing, &nothing, Some(&holders(-10)), true);
+    check(&nothing, &nothing, Some(&holders(0)), false);
+    check(&json!({"priority": 1000}), &nothing, Some(&holders(0)), true);
+    // Who takes none from others waits like them.
+    check(&json!({"preemptionPolicy": "Never"}), &nothing, Some(&holders(-10)), false);
+}
+
 #[test]
 fn taints_keep_pods_away_that_do_not_tolerate_them() {
     let tainted = |effect: &str| json!({"spec": {"taints": [{"key": "nvidia.com/gpu", "value": "h100", "effect": effect}]}});

@@ -27,6 +27,7 @@ mod acting;
 mod announced;
 mod asking;
 mod definition;
+mod headroom;
 mod idle;
 mod observing;
 mod outage;
@@ -62,6 +63,7 @@ const SCENARIOS: &[(&str, Run)] = &[
     }),
     ("an_idle_target_goes_to_zero_and_comes_back", |s| idle::goes_to_zero_and_back(s).boxed()),
     ("none_is_left_at_zero_when_nobody_tells", |s| idle::is_left_when_nobody_tells(s).boxed()),
+    ("placeholders_give_way_to_replicas", |s| headroom::gives_way(s).boxed()),
     ("starts_are_followed_node_by_node", |s| starting::are_followed_node_by_node(s).boxed()),
     ("a_schedule_raises_the_floor_ahead_within_the_quota", |s| announced::is_met(s).boxed()),
     ("a_foreign_writer_is_given_way", |s| standing_back::from_a_person(s).boxed()),
