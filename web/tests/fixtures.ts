@@ -9,11 +9,11 @@ const numbers: NonNullable<PoolSummary["decision"]> = {
 
 export function summary(change: Partial<PoolSummary> = {}): PoolSummary {
   return {
-    pool: "chat", model_names: ["qwen"], desired: 2, replicas_min: 1, replicas_max: 8, ready: 2, starting: 0,
+    pool: "chat", model_names: ["qwen"], desired: 2, replicas_min: 1, replicas_max: 8, quota: null, ready: 2, starting: 0,
     standby: 0, draining: 0, next_ready_in_s: null, slo: { metric: "ttft", quantile: 0.99, threshold_s: 2 },
     ttft: { p50_s: 0.1, p90_s: 0.3, p99_s: 0.9 }, itl: { p50_s: null, p90_s: null, p99_s: null },
     in_flight: 5, queue_depth: 0, held: 0, reason: "Steady", headline: "Changed nothing.", violation: null,
-    last_tick_s: 1000, decision: numbers, signal_age_max_s: 1, gpu_seconds: 100, restarts: 0, ...change,
+    last_tick_s: 1000, decision: numbers, signal_age_max_s: 1, gpu_seconds: 100, spent: null, restarts: 0, ...change,
   };
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { charts, clusters, decades, domain, drawn, markers, replicaHours, stacked } from "../src/chart/spec";
+import { ahead, charts, clusters, decades, domain, drawn, markers, replicaHours, stacked } from "../src/chart/spec";
 import type { History } from "../src/api/types";
-import { series } from "./fixtures";
+import { series, summary } from "./fixtures";
 
 function history(ticks: number[], change = {}): History {
   return { pool: "chat", from_s: 100, until_s: 100 + ticks.length, width_s: 1, complete_from_s: 100, series: series(ticks, change) };
@@ -20,7 +20,7 @@ describe("steps", () => {
 });
 
 describe("charts", () => {
-  const built = charts(history([1, 1, 0, 0, 0, 0, 1]), { sloThreshold: 2, expected: [110] });
+  const built = charts(history([1, 1, 0, 0, 0, 0, 1]), { sloThreshold: 2, expected: [110], ahead: null });
   const titled = (title: string) => built.charts.find((chart) => chart.title === title);
 
   test("what was never measured has none", () => {
@@ -44,7 +44,7 @@ describe("charts", () => {
   });
   test("every area of a stack has a texture of its own", () => {
     const phases = ["ready", "warming", "loading", "draining"].map((phase) => [phase, [1, 1]]);
-    const stack = charts(history([1, 1], { replicas: Object.fromEntries(phases) }), { sloThreshold: null, expected: [] });
+    const stack = charts(history([1, 1], { replicas: Object.fromEntries(phases) }), { sloThreshold: null, expected: [], ahead: null });
     const fills = stack.charts.find(({ title }) => title === "Replicas")?.lines.flatMap(({ fill }) => fill ?? []);
     expect(new Set(fills).size).toBe(4);
   });
@@ -81,8 +81,11 @@ test("marks that are close are one", () => {
 });
 
 test("the axis has room for starts under way, but not for those far off", () => {
-  expect(domain(0, 100, [])).toEqual([0, 100]);
-  expect(domain(0, 100, [90, 110, 500])).toEqual([0, 112.2]);
+  expect(domain(0, 100, [], null)).toEqual([0, 100]);
+  expect(domain(0, 100, [90, 110, 500], null)).toEqual([0, 112.2]);
+  expect(domain(0, 100, [90, 110], 120)).toEqual([0, 122.4]);
+  // A horizon further away is cut off rather than left out.
+  expect(domain(0, 100, [], 500)).toEqual([0, 127.5]);
 });
 
 test("a logarithmic axis has whole decades", () => {
@@ -90,4 +93,17 @@ test("a logarithmic axis has whole decades", () => {
   expect(rounded(0.25, 2)).toEqual([0.1, 10]);
   expect(rounded(1, 1)).toEqual([1, 10]);
   expect(rounded(0, 0)).toEqual([0.0001, 0.001]);
+});
+
+test("what is held ahead reaches from the last decision one lead time on, and is said to be no prediction", () => {
+  const pool = summary({ last_tick_s: 1000 });
+  const band = ahead(pool);
+  expect(band).toEqual({ from: 1000, until: 1172, load: 50, held: 100 });
+  const [load] = charts(history([1, 1]), { sloThreshold: null, expected: [1100], ahead: band }).charts;
+  expect([load?.ahead, load?.expected]).toEqual([band, [1100]]);
+  expect(load?.about).toContain("which is no prediction");
+  const plain = charts(history([1, 1]), { sloThreshold: null, expected: [], ahead: null }).charts[0];
+  expect(plain?.about).not.toContain("prediction");
+  expect(ahead(summary({ decision: null }))).toBeNull();
+  expect(ahead(summary({ last_tick_s: null }))).toBeNull();
 });

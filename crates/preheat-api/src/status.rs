@@ -1,4 +1,4 @@
-//! What preheat says about itself: the answer of `/status`, and of `preheat status --json`.
+//! What preheat says about itself: the answer of `/status`, and what `/metrics` and the HTTP API are made of.
 //!
 //! Field names are the glossary's, in snake_case; durations are seconds of model time; ratios are
 //! 0–1. A number that is not known is `null`, never 0.
@@ -107,6 +107,9 @@ pub struct PoolStatus {
     pub replicas_min: u32,
     /// See `replicas_min`.
     pub replicas_max: u32,
+    /// GPUs of one replica; absent where a journal does not tell.
+    #[serde(default)]
+    pub gpus_per_replica: Option<u32>,
     /// What other pools leave to it of the GPUs that they share; absent where it shares none.
     pub quota: Option<QuotaStatus>,
     /// May serve.
@@ -173,7 +176,7 @@ impl From<Upcoming<'_>> for ScheduledStatus {
 }
 
 /// What a pool may hold of GPUs that it shares with others.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct QuotaStatus {
     /// At most so many replicas, those that drain left out.
     pub replicas_allowed: u32,
@@ -244,7 +247,7 @@ pub struct DecisionNumbers {
 }
 
 /// What the gateway sees of one pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GatewayStatus {
     /// Requests held now.
     pub held: u32,
@@ -265,7 +268,7 @@ pub struct GatewayStatus {
 }
 
 /// A latency: totals since this process started, and quantiles of the last tick that had any.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LatencyStatus {
     /// Measurements.
     pub count: u64,
@@ -280,7 +283,7 @@ pub struct LatencyStatus {
 }
 
 /// Totals of one pool since this process started.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PoolTotals {
     /// Ticks, held ones included.
     pub ticks: u64,
@@ -315,11 +318,12 @@ pub struct PoolTotals {
 }
 
 /// How often one kind of decision was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DecisionCount {
     /// What it did to the number of replicas.
     pub direction: Direction,
     /// Why.
+    #[schemars(with = "String")]
     pub reason: Reason,
     /// How often.
     pub count: u64,

@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::journal::ViolationRecord;
 use crate::status::{
-    DecisionNumbers, Direction, GatewayTotals, JournalHealth, PhaseStatus, PoolStatus,
-    ReplicaStatus, ScheduledStatus, SloStatus, Status,
+    DecisionNumbers, Direction, GatewayStatus, GatewayTotals, JournalHealth, PhaseStatus,
+    PoolStatus, PoolTotals, QuotaStatus, ReplicaStatus, ScheduledStatus, SloStatus, Status,
 };
 
 /// Every pool, without its replicas.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fleet {
     /// Version of preheat.
     pub version: String,
@@ -38,7 +38,7 @@ pub struct Fleet {
 }
 
 /// Model time, and how fast it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelClock {
     /// Now.
     pub now_s: f64,
@@ -47,7 +47,7 @@ pub struct ModelClock {
 }
 
 /// One pool in a line.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PoolSummary {
     /// Its name.
     pub pool: String,
@@ -59,6 +59,8 @@ pub struct PoolSummary {
     pub replicas_min: u32,
     /// Upper bound of that.
     pub replicas_max: u32,
+    /// What other pools leave to it of the GPUs that they share; absent where it shares none.
+    pub quota: Option<QuotaStatus>,
     /// May serve.
     pub ready: u32,
     /// On their way to ready, wakes included.
@@ -95,12 +97,31 @@ pub struct PoolSummary {
     pub signal_age_max_s: Option<f64>,
     /// Accelerators × seconds since this process started; absent for a journal.
     pub gpu_seconds: Option<f64>,
+    /// What its last day cost beside the optimum; absent until it was worked out, which begins when
+    /// somebody looks, and where no journal is kept.
+    pub spent: Option<Spent>,
     /// Restarts after crashes, over the replicas that exist.
     pub restarts: u32,
 }
 
+/// What the last 24 hours of a pool cost, or as much of them as its journal has, beside what an
+/// autoscaler that knew the future would have spent on the same requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Spent {
+    /// Which time; absent where it could not be read.
+    pub over: Option<Span>,
+    /// GPU-hours; absent where nobody told of replicas.
+    pub gpu_hours: Option<f64>,
+    /// Share of first tokens within the SLO; absent where nobody told.
+    pub attainment: Option<f64>,
+    /// GPU-hours that no plan of the slot model undercuts at the attainment that the SLO asks for.
+    pub optimum_gpu_hours: Option<f64>,
+    /// Why that is absent, in words.
+    pub optimum_missing: Option<String>,
+}
+
 /// Quantiles of a latency.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LatencyQuantiles {
     /// Median.
     pub p50_s: Option<f64>,
@@ -111,7 +132,7 @@ pub struct LatencyQuantiles {
 }
 
 /// One pool with its replicas.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pool {
     /// Whether this is a running preheat.
     pub live: bool,
@@ -129,6 +150,10 @@ pub struct Pool {
     pub scheduled: Vec<Scheduled>,
     /// What operators have ordered; absent where no orders are taken.
     pub controls: Option<Controls>,
+    /// What the gateway saw of it since this process started; absent without one, and for a journal.
+    pub gateway: Option<GatewayStatus>,
+    /// What it came to since this process started; absent for a journal.
+    pub totals: Option<PoolTotals>,
     /// Age of the oldest value of each signal, over ready replicas.
     pub signal_age_s: BTreeMap<String, f64>,
     /// First and last moment that the journal has of this pool; absent without a journal.
@@ -174,7 +199,7 @@ pub struct Announced {
 }
 
 /// Demand that was announced: at least so many replicas should be ready.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Scheduled {
     /// The schedule's name.
     pub name: String,
@@ -187,7 +212,7 @@ pub struct Scheduled {
 }
 
 /// From one moment to another.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Span {
     /// The first.
     pub from_s: f64,
@@ -363,6 +388,7 @@ impl PoolSummary {
             desired: pool.desired,
             replicas_min: pool.replicas_min,
             replicas_max: pool.replicas_max,
+            quota: pool.quota.clone(),
             ready: pool.ready,
             starting: pool.starting,
             standby: pool.standby,
@@ -381,6 +407,7 @@ impl PoolSummary {
             decision: pool.decision,
             signal_age_max_s: pool.signal_age_s.values().copied().reduce(f64::max),
             gpu_seconds: live.then_some(pool.totals.gpu_seconds),
+            spent: None,
             restarts: pool.replicas.iter().map(|replica| replica.restarts).sum(),
         }
     }
@@ -410,6 +437,8 @@ impl Pool {
             cold_start_phases: pool.cold_start_phases.clone(),
             scheduled: pool.scheduled.iter().map(Scheduled::of).collect(),
             controls: None,
+            gateway: pool.gateway.filter(|_| live),
+            totals: live.then(|| pool.totals.clone()),
             signal_age_s: pool.signal_age_s.clone(),
             recorded,
         })

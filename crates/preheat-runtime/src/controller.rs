@@ -161,6 +161,7 @@ impl Controller {
         let mut status = PoolStatus {
             gateway: self.totals.gateway(),
             totals: self.totals.status(),
+            gpus_per_replica: Some(self.totals.gpus_per_replica),
             ..status::of_policy(&self.pool.0, &self.policy)
         };
         if let Some(entry) = &self.last {

@@ -17,8 +17,10 @@ mod routes;
 
 mod api;
 mod history;
+mod past;
 mod simulations;
 mod source;
+mod spending;
 
 mod openapi;
 mod page;

@@ -43,9 +43,8 @@ pub(crate) struct Simulations {
 
 impl Drop for Simulations {
     fn drop(&mut self) {
-        for job in lock(&self.jobs).by_id.values() {
-            job.cancel();
-        }
+        let jobs = lock(&self.jobs);
+        jobs.by_id.values().chain(&jobs.beside).for_each(|job| job.cancel());
     }
 }
 
@@ -53,6 +52,8 @@ impl Drop for Simulations {
 struct Jobs {
     next_id: u64,
     by_id: BTreeMap<u64, Arc<Job>>,
+    /// The one that nobody asked for.
+    beside: Option<Arc<Job>>,
 }
 
 /// One of them.
@@ -84,13 +85,34 @@ impl Simulations {
         time_max: Duration,
         work: impl FnOnce(&Steering<'_>) -> Result<serde_json::Value, String> + Send + 'static,
     ) -> Result<Simulation, Full> {
-        let job = Arc::new(Job {
-            progress: AtomicU64::default(),
-            is_cancelled: AtomicBool::new(false),
-            state: Mutex::new((SimulationState::Queued, None)),
-        });
+        let job = Arc::new(Job::new());
         let id = lock(&self.jobs).add(&job)?;
-        let (workers, running) = (Arc::clone(&self.workers), Arc::clone(&job));
+        self.spawn(&job, time_max, work);
+        Ok(job.told(id))
+    }
+
+    /// Runs what nobody asked for in turn with them, for so much wall time. It has no number. There is
+    /// to be one at a time.
+    pub(crate) fn beside(
+        &self,
+        time_max: Duration,
+        work: impl FnOnce(&Steering<'_>) + Send + 'static,
+    ) {
+        let job = Arc::new(Job::new());
+        lock(&self.jobs).beside = Some(Arc::clone(&job));
+        self.spawn(&job, time_max, move |steering| {
+            work(steering);
+            Ok(serde_json::Value::Null)
+        });
+    }
+
+    fn spawn(
+        &self,
+        job: &Arc<Job>,
+        time_max: Duration,
+        work: impl FnOnce(&Steering<'_>) -> Result<serde_json::Value, String> + Send + 'static,
+    ) {
+        let (workers, running) = (Arc::clone(&self.workers), Arc::clone(job));
         tokio::spawn(async move {
             let turn = workers.acquire().await;
             if !running.begin() {
@@ -103,7 +125,6 @@ impl Simulations {
             running.end(ending);
             drop(turn);
         });
-        Ok(job.told(id))
     }
 
     /// A worker's turn, for what is answered at once; `None` when others take too long.
@@ -171,6 +192,14 @@ enum RunEnd {
 }
 
 impl Job {
+    fn new() -> Self {
+        Self {
+            progress: AtomicU64::default(),
+            is_cancelled: AtomicBool::new(false),
+            state: Mutex::new((SimulationState::Queued, None)),
+        }
+    }
+
     /// One that runs ends when it asks next.
     fn cancel(&self) {
         self.is_cancelled.store(true, Ordering::Relaxed);

@@ -145,6 +145,16 @@ export type Decision = {
   violation: ViolationRecord | null;
 };
 
+/** How often one kind of decision was made. */
+export type DecisionCount = {
+  /** How often. */
+  count: number;
+  /** What it did to the number of replicas. */
+  direction: Direction;
+  /** Why. */
+  reason: string;
+};
+
 /** Decisions, newest first. */
 export type DecisionLog = {
   /** Newest first. */
@@ -279,6 +289,26 @@ export type Fleet = {
   version: string;
 };
 
+/** What the gateway sees of one pool. */
+export type GatewayStatus = {
+  /** Requests that arrived since this process started. */
+  arrivals: number;
+  /** Requests answered completely. */
+  completions: number;
+  /** Requests that failed after an engine had begun. */
+  failures: number;
+  /** Requests held now. */
+  held: number;
+  /** Age of the oldest of them. */
+  held_oldest_s: number | null;
+  /** Gaps between successive streamed events. */
+  itl: LatencyStatus;
+  /** Requests turned away. */
+  rejections: number;
+  /** Arrival → first token. */
+  ttft: LatencyStatus;
+};
+
 /** What the gateway counted over all pools since this process started. */
 export type GatewayTotals = {
   /** Requests whose client left before their end; neither completed nor failed. */
@@ -379,6 +409,20 @@ export type LatencyQuantiles = {
   p90_s: number | null;
   /** 99th percentile. */
   p99_s: number | null;
+};
+
+/** A latency: totals since this process started, and quantiles of the last tick that had any. */
+export type LatencyStatus = {
+  /** Measurements. */
+  count: number;
+  /** Median. */
+  p50_s: number | null;
+  /** 90th percentile. */
+  p90_s: number | null;
+  /** 99th percentile. */
+  p99_s: number | null;
+  /** Their sum. */
+  sum_s: number;
 };
 
 /** All of it. */
@@ -495,6 +539,8 @@ export type Pool = {
   cold_start_phases: PhaseStatus[];
   /** What operators have ordered; absent where no orders are taken. */
   controls: Controls | null;
+  /** What the gateway saw of it since this process started; absent without one, and for a journal. */
+  gateway: GatewayStatus | null;
   /** Whether this is a running preheat. */
   live: boolean;
   /** First and last moment that the journal has of this pool; absent without a journal. */
@@ -509,6 +555,8 @@ export type Pool = {
   starts_ready_in_s: number[];
   /** The pool in a line. */
   summary: PoolSummary;
+  /** What it came to since this process started; absent for a journal. */
+  totals: PoolTotals | null;
 };
 
 /** One pool in a line. */
@@ -539,6 +587,8 @@ export type PoolSummary = {
   pool: string;
   /** Requests waiting in engines. */
   queue_depth: number | null;
+  /** What other pools leave to it of the GPUs that they share; absent where it shares none. */
+  quota: QuotaStatus | null;
   /** May serve. */
   ready: number;
   /** Why the last plan was as it was, as in journals; absent before the first tick. */
@@ -553,6 +603,8 @@ export type PoolSummary = {
   signal_age_max_s: number | null;
   /** What it is held to; absent where a journal does not tell. */
   slo: SloStatus | null;
+  /** What its last day cost beside the optimum; absent until it was worked out, which begins when somebody looks, and where no journal is kept. */
+  spent: Spent | null;
   /** Kept for a short wake. */
   standby: number;
   /** On their way to ready, wakes included. */
@@ -561,6 +613,40 @@ export type PoolSummary = {
   ttft: LatencyQuantiles;
   /** The invariant that the last plan broke, if it did: the pool is held as it is. */
   violation: ViolationRecord | null;
+};
+
+/** Totals of one pool since this process started. */
+export type PoolTotals = {
+  /** Decisions by direction and reason. */
+  decisions: DecisionCount[];
+  /** Times that growing followed shrinking, or the reverse. */
+  direction_changes: number;
+  /** Replicas drained. */
+  drains: number;
+  /** Accelerators × seconds, standby counted in full. */
+  gpu_seconds: number;
+  /** The same by phase. */
+  gpu_seconds_by_phase: Record<string, number>;
+  /** Most replicas that existed at one tick. */
+  replicas_peak: number;
+  /** Draining replicas given their traffic back. */
+  resumes: number;
+  /** Replicas put to standby. */
+  sleeps: number;
+  /** Replicas ordered. */
+  starts: number;
+  /** Replicas ordered, by the plan's reason. */
+  starts_by_reason: Record<string, number>;
+  /** Replicas stopped. */
+  stops: number;
+  /** Replicas stopped, by what allowed it. */
+  stops_by_reason: Record<string, number>;
+  /** Ticks, held ones included. */
+  ticks: number;
+  /** Plans dropped because they broke an invariant, by its id. */
+  violations: Record<string, number>;
+  /** Replicas woken from standby. */
+  wakes: number;
 };
 
 /** Something to guess. */
@@ -584,6 +670,16 @@ export type QuestionKind = {
   max: number;
   /** What it counts. */
   unit: string;
+};
+
+/** What a pool may hold of GPUs that it shares with others. */
+export type QuotaStatus = {
+  /** At most so many replicas, those that drain left out. */
+  replicas_allowed: number;
+  /** Until what it lacks is taken from pools that come after it, if it is needed for so long. */
+  settles_in_s: number | null;
+  /** Pools that come before this one and have more than their minimum, while this one lacks something. */
+  taken_by: string[];
 };
 
 /** One replica. */
@@ -793,6 +889,20 @@ export type Span = {
   from_s: number;
   /** The last. */
   until_s: number;
+};
+
+/** What the last 24 hours of a pool cost, or as much of them as its journal has, beside what an autoscaler that knew the future would have spent on the same requests. */
+export type Spent = {
+  /** Share of first tokens within the SLO; absent where nobody told. */
+  attainment: number | null;
+  /** GPU-hours; absent where nobody told of replicas. */
+  gpu_hours: number | null;
+  /** GPU-hours that no plan of the slot model undercuts at the attainment that the SLO asks for. */
+  optimum_gpu_hours: number | null;
+  /** Why that is absent, in words. */
+  optimum_missing: string | null;
+  /** Which time; absent where it could not be read. */
+  over: Span | null;
 };
 
 /** What so many replicas come to. */

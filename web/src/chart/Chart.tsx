@@ -1,7 +1,7 @@
 /** One chart, drawn by uPlot. Several with one `sync` share their cursor and their axis of time. */
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { isSimulated, moment } from "../format";
+import { duration, isSimulated, moment, number } from "../format";
 import { annotate } from "./annotate";
 import { type ChartSpec, decades, type Line } from "./spec";
 import { colour, css, fill } from "./theme";
@@ -65,7 +65,9 @@ export function Chart(props: ChartProps) {
 /** The newest values in words, for those who can't see the chart. */
 function summary(spec: ChartSpec): string {
   const told = spec.lines.map((line) => `${line.label} ${spec.format(newest(line))}`);
-  return `${spec.title}, ${spec.unit}. Now: ${told.join(", ")}.`;
+  const { ahead } = spec;
+  const held = ahead ? ` For the next ${duration(Math.round(ahead.until - ahead.from))} ${number(ahead.held)} are held, which is no prediction.` : "";
+  return `${spec.title}, ${spec.unit}. Now: ${told.join(", ")}.${held}`;
 }
 
 function newest(line: Line): number | null {
@@ -170,7 +172,7 @@ function label(latest: Latest, value: number | null): string {
 
 function linearRange(latest: Latest, high: number | null): [number, number] {
   const { spec } = latest.current;
-  const top = Math.max(high ?? 0, spec.threshold?.value ?? 0);
+  const top = Math.max(high ?? 0, spec.threshold?.value ?? 0, spec.ahead?.held ?? 0);
   // Room for the marks at the top.
   const room = spec.markers.length > 0 ? 1.28 : 1.06;
   return [0, top > 0 ? top * room : 1];

@@ -1,8 +1,9 @@
-/** What is drawn over a chart: the SLO, scale events, starts under way, and now. */
+/** What is drawn over a chart: the SLO, scale events, what is held ahead, starts under way, and now. */
 import type uPlot from "uplot";
 import type { ChartProps } from "./Chart";
-import { clusters, type Marker } from "./spec";
-import { css } from "./theme";
+import { elapsed } from "../format";
+import { type Ahead, clusters, type Marker } from "./spec";
+import { css, fill } from "./theme";
 
 /** Closer marks, in CSS pixels, are drawn as one. */
 const MARK_GAP = 16;
@@ -18,6 +19,7 @@ export function annotate(plot: uPlot, { spec, now }: ChartProps): void {
   pen.lineWidth = ratio;
   threshold(plot, spec, ratio);
   marks(plot, spec, ratio);
+  if (spec.ahead) held(plot, spec.ahead, ratio);
   expected(plot, spec, now, ratio);
   pen.restore();
 }
@@ -67,6 +69,38 @@ function together(plot: uPlot, spec: ChartProps["spec"], ratio: number): { x: nu
   const found = clusters(spec.markers.map(({ at }) => plot.valToPos(at, "x", true)), MARK_GAP * ratio);
   let taken = 0;
   return found.map(({ x, count }) => ({ x, parts: spec.markers.slice(taken, (taken += count)) }));
+}
+
+/** A band from the load to what is held for it, as far as the horizon, which it names where that fits. */
+function held(plot: uPlot, { from, until, load, held }: Ahead, ratio: number): void {
+  const pen = plot.ctx;
+  const [left, right] = [plot.valToPos(from, "x", true), plot.valToPos(until, "x", true)];
+  const [floor, top] = [plot.valToPos(load, "y", true), plot.valToPos(held, "y", true)];
+  pen.fillStyle = fill(pen, "held", "rising");
+  pen.fillRect(left, Math.min(top, floor), right - left, Math.abs(floor - top));
+  pen.lineWidth = 1.5 * ratio;
+  for (const [y, tone, dash] of [[top, "tone-held", [7, 4]], [floor, "tone-load", [2, 3]]] as const) {
+    pen.strokeStyle = css(tone);
+    pen.setLineDash(dash.map((length) => length * ratio));
+    pen.beginPath();
+    pen.moveTo(left, y);
+    pen.lineTo(right, y);
+    pen.stroke();
+  }
+  pen.lineWidth = ratio;
+  upright(plot, from, css("quiet"), []);
+  upright(plot, until, css("tone-held"), [6 * ratio, 3 * ratio]);
+  const edge = Math.min(right, plot.bbox.left + plot.bbox.width);
+  const bottom = plot.bbox.top + plot.bbox.height;
+  const lines = ["held", `+${elapsed(until - from)}`];
+  const width = Math.max(...lines.map((text) => pen.measureText(text).width)) + 6 * ratio;
+  if (width > edge - left) return;
+  // On a ground of its own: the texture would cut the letters up.
+  pen.fillStyle = css("surface");
+  pen.fillRect(edge - width - ratio, bottom - 30 * ratio, width, 29 * ratio);
+  pen.textAlign = "right";
+  pen.fillStyle = css("text");
+  lines.forEach((text, row) => pen.fillText(text, edge - 4 * ratio, bottom - (18 - 13 * row) * ratio));
 }
 
 function expected(plot: uPlot, spec: ChartProps["spec"], now: number | null, ratio: number): void {

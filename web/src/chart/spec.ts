@@ -1,5 +1,5 @@
 /** What each chart of a pool shows, from its history. Pure: nothing here draws. */
-import type { History, Series } from "../api/types";
+import type { History, PoolSummary, Series } from "../api/types";
 import { duration, number, percent } from "../format";
 
 export type Tone = "load" | "held" | "capacity" | "ready" | "starting" | "warming" | "waking" | "draining" | "standby" | "quiet" | "bad";
@@ -28,6 +28,15 @@ export interface Marker {
   broken: number;
 }
 
+/** What is held from the last decision on, until a start ordered then would serve. */
+export interface Ahead {
+  from: number;
+  until: number;
+  /** The offered load at the decision, and the slots that are held for it: not in any order. */
+  load: number;
+  held: number;
+}
+
 export interface ChartSpec {
   title: string;
   about: string;
@@ -40,6 +49,7 @@ export interface ChartSpec {
   markers: Marker[];
   /** Moments at which a start should be ready. */
   expected: number[];
+  ahead: Ahead | null;
 }
 
 export interface Charts {
@@ -51,6 +61,7 @@ export interface Context {
   sloThreshold: number | null;
   /** Moments at which each start under way should be ready. */
   expected: number[];
+  ahead: Ahead | null;
 }
 
 /** In the order in which a replica passes through them; drawn from the bottom up: what serves first. */
@@ -90,7 +101,7 @@ export function charts(history: History, context: Context): Charts {
     return (series.at_s[before] ?? 0) + history.width_s;
   });
   const column = (values: readonly (number | null)[]): Values => steps.map((step) => (step === null ? null : (values[step] ?? null)));
-  const base = { threshold: null, logarithmic: false, integer: false, markers: [], expected: [], format: number };
+  const base = { threshold: null, logarithmic: false, integer: false, markers: [], expected: [], ahead: null, format: number };
   const marks = markers(history);
   const seconds = (value: number | null): string => duration(value);
   const { sloThreshold } = context;
@@ -99,7 +110,7 @@ export function charts(history: History, context: Context): Charts {
     {
       ...base,
       title: "Load and slots",
-      about: "Slots in use if nobody waited, beside what is held for them and what is ready",
+      about: `Slots in use if nobody waited, beside what is held for them and what is ready${context.ahead ? "; after the newest tick, what is held until a start ordered at it would serve, which is no prediction" : ""}`,
       unit: "slots",
       lines: [
         line("ready slots", column(series.slots_ready), "capacity", { width: 1, fill: "soft", stepped: true }),
@@ -108,6 +119,8 @@ export function charts(history: History, context: Context): Charts {
         line("offered load", column(series.offered_load), "load", { width: 2 }),
       ],
       markers: marks,
+      expected: context.expected,
+      ahead: context.ahead,
     },
     {
       ...base,
@@ -232,10 +245,16 @@ export function replicaHours({ series, width_s }: History): { hours: number; rea
   return { hours, readyShare: all === 0 ? null : ready / all };
 }
 
-/** The axis of x, with room for starts that are under way: at most a quarter more. */
-export function domain(from: number, until: number, expected: readonly number[]): [number, number] {
+/** The band from the last decision to its horizon; nothing where none was made. */
+export function ahead({ last_tick_s, decision }: Pick<PoolSummary, "last_tick_s" | "decision">): Ahead | null {
+  if (last_tick_s === null || !decision || decision.lead_time_s <= 0) return null;
+  return { from: last_tick_s, until: last_tick_s + decision.lead_time_s, load: decision.offered_load, held: decision.slots_held };
+}
+
+/** The axis of x, with room for starts that are under way and for the horizon: at most a quarter more. */
+export function domain(from: number, until: number, expected: readonly number[], horizon: number | null): [number, number] {
   const room = from + (until - from) * 1.25;
-  const last = Math.max(until, ...expected.filter((at) => at <= room));
+  const last = Math.max(until, Math.min(horizon ?? until, room), ...expected.filter((at) => at <= room));
   return [from, last > until ? last + (last - from) * 0.02 : until];
 }
 

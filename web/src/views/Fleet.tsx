@@ -1,10 +1,11 @@
 /** Every pool on one screen, who needs attention first. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Fleet } from "../api/types";
+import type { Fleet, PoolSummary } from "../api/types";
 import { matching, type Ranked, ranked, sloRatio, ttftOfSlo, waiting } from "../attention";
 import { duration, moment, number, plural, UNKNOWN } from "../format";
 import { RANGE_DEFAULT, type Route } from "../route";
 import { useFleet, useNow } from "../state/hooks";
+import { spending } from "../spending";
 import { ConnectionState, LevelSign, Problem, ReplicaBoxes } from "./parts";
 
 interface Props {
@@ -105,7 +106,7 @@ function Table({ rows, open }: { rows: Ranked[]; open: (pool: string) => void })
       <thead>
         <tr>
           <th scope="col">State</th><th scope="col">Pool</th><th scope="col">Ready / desired</th><th scope="col">TTFT</th>
-          <th scope="col" class="number">Waiting</th><th scope="col" class="number">Arrivals</th><th scope="col">Why</th>
+          <th scope="col" class="number">Waiting</th><th scope="col" class="number">Arrivals</th><th scope="col">GPU-hours</th><th scope="col">Why</th>
         </tr>
       </thead>
       <tbody>
@@ -128,6 +129,7 @@ function Row({ row: { pool, attention }, open }: { row: Ranked; open: (pool: str
       <td><Ttft row={{ pool, attention }} /></td>
       <td class="number" data-name="waiting">{number(waiting(pool))}</td>
       <td class="number" data-name="arrivals">{pool.decision ? `${number(pool.decision.arrival_rate)}/s` : UNKNOWN}</td>
+      <td class="cost"><SpentCell pool={pool} /></td>
       <td class="why">
         <span title={pool.headline ?? undefined}>
           {attention.level >= 2 && <b>{attention.notes[0]}. </b>}
@@ -135,6 +137,16 @@ function Row({ row: { pool, attention }, open }: { row: Ranked; open: (pool: str
         </span>
       </td>
     </tr>
+  );
+}
+
+/** What its last day cost, beside the optimum. */
+function SpentCell({ pool }: { pool: PoolSummary }) {
+  const told = spending(pool);
+  return (
+    <span class="spent" title={told.about}>
+      <span class="value">{told.gpuHours}</span> <span class="of">{told.beside}</span>
+    </span>
   );
 }
 

@@ -3,10 +3,11 @@ import { useEffect, useMemo } from "preact/hooks";
 import type { Pool, PoolSummary } from "../api/types";
 import { attention, sloRatio, ttftOfSlo, waiting } from "../attention";
 import { Chart } from "../chart/Chart";
-import { charts, domain, replicaHours } from "../chart/spec";
+import { ahead, charts, domain, replicaHours } from "../chart/spec";
 import { duration, moment, number, percent, reason } from "../format";
 import { isTyping } from "../keys";
 import { type Range, RANGES, type Route } from "../route";
+import { spending } from "../spending";
 import { useHistory, useNow, usePool } from "../state/hooks";
 import { ColdStart } from "./ColdStart";
 import { ControlsPanel } from "./Controls";
@@ -114,6 +115,7 @@ function Figures({ pool: { summary } }: { pool: Pool }) {
   const { decision, slo } = summary;
   const ratio = sloRatio(summary);
   const ready = decision ? summary.ready * decision.concurrency_cap : null;
+  const spent = spending(summary);
   return (
     <dl class="figures">
       <Figure name="Ready / desired" note={`from ${number(summary.replicas_min)} to ${number(summary.replicas_max)}`}>
@@ -133,6 +135,9 @@ function Figures({ pool: { summary } }: { pool: Pool }) {
       </Figure>
       <Figure name="Lead time" note={decision ? `a start takes ${duration(decision.cold_start_p50_s)}` : undefined}>
         {duration(decision?.lead_time_s)}
+      </Figure>
+      <Figure name="GPU-hours" note={<span title={spent.about}>{spent.beside}</span>}>
+        {spent.gpuHours}
       </Figure>
       <Figure name="Rule keeps" note="expected on its own traffic">{percent(decision?.attainment_expected)}</Figure>
     </dl>
@@ -161,11 +166,12 @@ function Charts({ pool, range, from, until, now, show }: { pool: Pool; range: Ra
   const { history, error, loading } = useHistory(pool.summary.pool, shownFrom, shownUntil, POINTS, 0);
   const lastTick = pool.summary.last_tick_s;
   const expected = useMemo(() => (lastTick === null || range.kind === "fixed" ? [] : pool.starts_ready_in_s.map((inS) => lastTick + inS)), [pool, range]);
-  const built = useMemo(() => history && charts(history, { sloThreshold: pool.summary.slo?.threshold_s ?? null, expected }), [history, expected, pool.summary.slo?.threshold_s]);
+  const next = useMemo(() => (range.kind === "fixed" ? null : ahead(pool.summary)), [pool, range]);
+  const built = useMemo(() => history && charts(history, { sloThreshold: pool.summary.slo?.threshold_s ?? null, expected, ahead: next }), [history, expected, next, pool.summary.slo?.threshold_s]);
   if (error && !history) return <Problem error={error} />;
   if (!history || !built) return <p class="note" role="status">Reading the journal …</p>;
   if (built.charts.length === 0) return <p class="note">{loading ? "Reading the journal …" : "The journal has nothing of this time."}</p>;
-  const span = domain(history.from_s, Math.min(history.until_s, shownUntil ?? history.until_s), expected);
+  const span = domain(history.from_s, Math.min(history.until_s, shownUntil ?? history.until_s), expected, next?.until ?? null);
   const hours = replicaHours(history);
   const zoom = (a: number, b: number): void => show({ kind: "fixed", from: Math.floor(a), until: Math.ceil(b) });
   return (

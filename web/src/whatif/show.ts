@@ -63,7 +63,7 @@ function line(name: string, values: Values, tone: Tone, more: Partial<Line> = {}
 
 export function charts(answer: WhatIfAnswer): ChartSpec[] {
   const { configured, alternatives, minutes } = answer;
-  const base = { threshold: null, logarithmic: false, integer: false, markers: [], expected: [], format: number };
+  const base = { threshold: null, logarithmic: false, integer: false, markers: [], expected: [], ahead: null, format: number };
   const others = (column: (run: typeof configured) => Values, more: Partial<Line>): Line[] =>
     alternatives.map((run, index) => {
       const { tone, dash } = LINES[index % LINES.length] ?? { tone: "load", dash: [] };

@@ -109,7 +109,7 @@ impl Configured {
 
     /// What can be asked of it.
     pub fn choices(&self) -> WhatIfChoices {
-        let case = self.case(self.engine(None, None).0);
+        let case = self.as_configured();
         let peers = peers::names().map(str::to_owned);
         WhatIfChoices {
             pool: self.pool.clone(),
@@ -122,6 +122,11 @@ impl Configured {
             alternatives_max: ALTERNATIVES_MAX,
             replicas_max: self.replicas_max(),
         }
+    }
+
+    /// A run of it with nothing changed.
+    pub(super) fn as_configured(&self) -> Case {
+        self.case(self.engine(None, None).0)
     }
 
     fn replicas_max(&self) -> u32 {

@@ -11,10 +11,12 @@
 mod answer;
 mod check;
 mod request;
+mod spent;
 
 pub use answer::{WhatIfAnswer, WhatIfMinutes, WhatIfRun};
 pub use check::{Configured, WhatIf, WhatIfError};
 pub use request::{Alternative, WhatIfChoices, WhatIfRequest, WhatIfSettings};
+pub use spent::{SPENT_OVER, Spent, SpentError};
 
 use std::time::Duration;
 

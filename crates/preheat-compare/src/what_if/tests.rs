@@ -146,6 +146,51 @@ fn a_run_is_the_workloads_own() {
     assert_eq!(answer.alternatives[0].optimum_gpu_hours, Some(optimum));
 }
 
+/// What was spent is what What if says of the pool as configured, times the GPUs that replicas have.
+#[test]
+fn what_was_spent_is_told_beside_the_optimum_of_the_same_requests() {
+    let (retold, last) = retold();
+    let configured = configured(&last);
+    let asked = request(vec![Alternative::default()]).check(&configured).unwrap();
+    let answer = asked.run(&retold, Vec::new(), &mut |_| true).unwrap();
+    let (happened, optimum) = (answer.happened.unwrap(), answer.configured.optimum_gpu_hours);
+    for (given, gpus) in [(None, 1.0), (Some(2), 2.0)] {
+        let spent = configured.spent(retold.clone(), given);
+        let seen = spent.happened.unwrap();
+        assert_eq!(seen.gpu_hours, gpus * happened.gpu_hours);
+        assert_eq!(seen.attainment, happened.attainment);
+        let ratio = spent.optimum_gpu_hours.unwrap() / optimum.unwrap();
+        assert!((ratio - gpus).abs() < 1e-9, "{ratio}");
+        assert_eq!(spent.from, retold.begin);
+        assert_eq!(spent.until.since(spent.from).as_secs_f64(), answer.until_s - answer.from_s);
+    }
+}
+
+#[test]
+fn what_was_spent_is_told_of_as_much_as_can_be_planned_and_never_of_nothing() {
+    let (retold, last) = retold();
+    let configured = configured(&last);
+    let of = |change: &dyn Fn(&mut History)| {
+        let mut retold = retold.clone();
+        change(&mut retold.history);
+        configured.spent(retold, None)
+    };
+    // Four minutes: what they cost is known.
+    let short = of(&|history| history.steps.truncate(8));
+    assert!(short.happened.is_some_and(|happened| happened.gpu_hours > 0.0));
+    assert!(matches!(short.optimum_gpu_hours, Err(SpentError::Short)), "{short:?}");
+    let idle = of(&|history| history.steps.iter_mut().for_each(|step| step.arrivals = Some(0.0)));
+    assert!(matches!(idle.optimum_gpu_hours, Err(SpentError::History(_))), "{idle:?}");
+    // A step with more than is planned for, and everything before it, is left out.
+    let busy = of(&|history| history.steps[39].arrivals = Some(400_000.0));
+    assert_eq!(busy.from, retold.begin.saturating_add(STEP * 40));
+    assert!(busy.optimum_gpu_hours.is_ok(), "{busy:?}");
+    let untold = of(&|history| {
+        history.steps.iter_mut().for_each(|step| (step.ready, step.existing) = (None, None));
+    });
+    assert_eq!(untold.happened, None);
+}
+
 #[test]
 fn what_can_not_be_is_refused_before_anything_runs() {
     let (_, last) = retold();

@@ -16,7 +16,7 @@ use preheat_core::{
 /// Running totals of one pool.
 #[derive(Debug)]
 pub(crate) struct Totals {
-    gpus_per_replica: u32,
+    pub(super) gpus_per_replica: u32,
     pool: PoolTotals,
     decisions: BTreeMap<(Direction, Reason), u64>,
     gateway: Option<GatewayStatus>,

@@ -33,6 +33,7 @@ use crate::access::Token;
 use crate::history::Minutes;
 use crate::simulations::Simulations;
 use crate::source::Source;
+use crate::spending::Spending;
 
 /// Journals read at one time: beside them a core is left to the control loop.
 const READS_MAX: usize = 2;
@@ -50,6 +51,7 @@ pub(crate) struct Api {
     reads: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     simulations: Arc<Simulations>,
+    spending: Arc<Spending>,
 }
 
 impl Api {
@@ -59,6 +61,7 @@ impl Api {
             source,
             control_token,
             minutes: Arc::default(),
+            spending: Arc::default(),
             reads: Arc::new(Semaphore::new(READS_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         }

@@ -59,7 +59,13 @@ pub(crate) async fn history(
 impl Api {
     /// Every pool. Blocks where the status comes from a file.
     pub(super) fn fleet(&self) -> Fleet {
-        Fleet::of(&(self.source.status)(), self.source.live)
+        let status = (self.source.status)();
+        let mut fleet = Fleet::of(&status, self.source.live);
+        self.work_out_spending(&status);
+        for pool in &mut fleet.pools {
+            pool.spent = self.spending.of(&pool.pool);
+        }
+        fleet
     }
 
     /// One pool, with what the journal has of it. Blocks.
@@ -67,9 +73,17 @@ impl Api {
         let status = (self.source.status)();
         let pool = Pool::of(&status, name, self.source.live, self.recorded(name));
         let mut pool = pool.ok_or_else(|| no_such_pool(name, &names(&status)))?;
+        self.work_out_spending(&status);
+        pool.summary.spent = self.spending.of(name);
         let board = self.source.controls.as_deref();
         pool.controls = board.and_then(|board| board.get(name, status.clock.now).ok());
         Ok(pool)
+    }
+
+    fn work_out_spending(&self, status: &Status) {
+        if let Some(journal) = &self.source.journal {
+            self.spending.refresh(&status.pools, journal, &self.simulations);
+        }
     }
 
     /// `None` as well while the journal can't be read: then its own requests say why.

@@ -25,6 +25,7 @@ async fn answers_have_the_shape_that_is_promised() {
     let mut world = World::new();
     world.drive(60, 20);
     let server = world.serve(None).await;
+    crate::spent::known(&server).await;
     let fleet = server.json("/api/v1/fleet", 200).await;
     insta::assert_json_snapshot!("fleet", shape(&fleet));
     let pool = server.json("/api/v1/pools/chat", 200).await;
@@ -191,12 +192,17 @@ async fn a_journal_after_the_fact_is_told_like_a_running_preheat() {
     );
     assert_eq!((&a["live"], &b["live"]), (&json!(false), &json!(true)));
     assert_eq!(a["summary"]["gpu_seconds"], Value::Null);
+    assert_eq!((&a["gateway"], &a["totals"]), (&Value::Null, &Value::Null));
+    assert_eq!(b["gateway"]["completions"], json!(60 * 20));
+    assert_eq!(b["totals"]["ticks"], json!(60));
     assert_eq!(a["clock"]["now_s"], a["summary"]["last_tick_s"]);
     for answer in [&mut a, &mut b] {
-        for known_to_one in ["live", "clock", "controls"] {
+        for known_to_one in ["live", "clock", "controls", "gateway", "totals"] {
             answer[known_to_one] = Value::Null;
         }
-        answer["summary"]["gpu_seconds"] = Value::Null;
+        for known_to_one in ["gpu_seconds", "spent"] {
+            answer["summary"][known_to_one] = Value::Null;
+        }
     }
     assert_eq!(a, b);
 }

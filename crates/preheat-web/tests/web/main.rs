@@ -7,5 +7,6 @@ mod answers;
 mod controls;
 mod events;
 mod lab;
+mod spent;
 mod what_if;
 mod world;
