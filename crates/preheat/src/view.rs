@@ -3,39 +3,41 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use preheat_api::status::{GatewayTotals, PoolStatus, ReplicaStatus, ScheduledStatus, Status};
+use preheat_api::status::{GatewayTotals, ReplicaStatus};
+use preheat_api::v1::{Pool, PoolSummary, Scheduled};
+use preheat_api::words;
 use preheat_core::Instant;
 
-use preheat_api::words;
-
+use crate::admin_client::StatusAnswer;
 use crate::moments;
 
 /// Everything a status says, for a terminal of at least 80 columns.
-pub(crate) fn status(status: &Status) -> String {
+pub(crate) fn status(status: &StatusAnswer) -> String {
+    let StatusAnswer { fleet, pools } = status;
     let mut text = String::new();
-    for pool in &status.pools {
-        let _ = writeln!(text, "{}", pool_line(pool));
-        if let Some(line) = quota_line(pool) {
+    for pool in pools {
+        let _ = writeln!(text, "{}", pool_line(&pool.summary));
+        if let Some(line) = quota_line(&pool.summary) {
             let _ = writeln!(text, "{line}");
         }
-        for entry in scheduled_next(&pool.scheduled, status.clock.now) {
+        for entry in scheduled_next(&pool.scheduled, pool.clock.now_s) {
             let _ = writeln!(text, "{}", scheduled_line(entry));
         }
         for replica in &pool.replicas {
             let _ = writeln!(text, "{}", replica_line(replica));
         }
     }
-    if let Some(line) = status.gateway.as_ref().and_then(gateway_line) {
+    if let Some(line) = fleet.gateway.as_ref().and_then(gateway_line) {
         let _ = writeln!(text, "{line}");
     }
-    if let Some(failure) = status.journal.as_ref().and_then(|journal| journal.failure.as_ref()) {
+    if let Some(failure) = fleet.journal.as_ref().and_then(|journal| journal.failure.as_ref()) {
         let _ = writeln!(text, "journal: not being written: {}", failure.error);
     }
     text
 }
 
 /// `chat   ready 3/4  starting 1 …  StartsUnderWay`.
-pub(crate) fn pool_line(pool: &PoolStatus) -> String {
+fn pool_line(pool: &PoolSummary) -> String {
     // Writing to a string can't fail.
     let mut line = format!("{:<10} ready {}/{}", pool.pool, pool.ready, pool.desired);
     for (count, what) in
@@ -51,32 +53,35 @@ pub(crate) fn pool_line(pool: &PoolStatus) -> String {
     let count = |value: Option<u32>| value.map_or_else(|| "-".to_owned(), |n| n.to_string());
     let _ =
         write!(line, "  in flight {}  queue {}", count(pool.in_flight), count(pool.queue_depth));
-    if let Some(gateway) = pool.gateway.as_ref().filter(|gateway| gateway.held > 0) {
-        let _ = write!(line, "  held {}", gateway.held);
+    if let Some(held) = pool.held.filter(|held| *held > 0) {
+        let _ = write!(line, "  held {held}");
     }
-    if let Some(reason) = pool.reason {
-        let _ = write!(line, "  {}", reason.name());
+    if let Some(reason) = &pool.reason {
+        let _ = write!(line, "  {reason}");
     }
     line
 }
 
 /// Entries that have begun, and the first that has not.
-fn scheduled_next(
-    by_begin: &[ScheduledStatus],
-    now: Instant,
-) -> impl Iterator<Item = &ScheduledStatus> {
-    let begun = by_begin.partition_point(|entry| entry.from <= now);
+fn scheduled_next(by_begin: &[Scheduled], now_s: f64) -> impl Iterator<Item = &Scheduled> {
+    let begun = by_begin.partition_point(|entry| entry.from_s <= now_s);
     by_begin.iter().take(begun + 1)
 }
 
 /// `scheduled 12 from 2026-12-01 08:50:00 until 2026-12-01 11:00:00 (launch)`.
-fn scheduled_line(entry: &ScheduledStatus) -> String {
-    let (from, until) = (moments::shown(entry.from), moments::shown(entry.until));
+fn scheduled_line(entry: &Scheduled) -> String {
+    let (from, until) = (moment(entry.from_s), moment(entry.until_s));
     format!("  scheduled {} from {from} until {until} ({})", entry.replicas, entry.name)
 }
 
+/// A moment of the HTTP API.
+fn moment(seconds: f64) -> String {
+    let since = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    moments::shown(Instant::ORIGIN.saturating_add(since))
+}
+
 /// `4 are needed, but 2 may be held: chat comes first`; `None` while the pool may have what it needs.
-fn quota_line(pool: &PoolStatus) -> Option<String> {
+fn quota_line(pool: &PoolSummary) -> Option<String> {
     let (quota, decision) = (pool.quota.as_ref()?, pool.decision.as_ref()?);
     let allowed = quota.replicas_allowed;
     let settles_in = quota.settles_in_s.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
@@ -140,8 +145,8 @@ fn age(seconds: f64) -> String {
 const BAR_WIDTH: u32 = 64;
 
 /// A picture of a pool: a bar for each replica, as long as it is full.
-pub(crate) fn picture(pool: &PoolStatus) -> String {
-    let slots = pool.decision.map_or(1, |decision| decision.concurrency_cap).max(1);
+pub(crate) fn picture(pool: &Pool) -> String {
+    let slots = pool.summary.decision.map_or(1, |decision| decision.concurrency_cap).max(1);
     let mut text = String::new();
     for replica in &pool.replicas {
         let inside = replica.outstanding.or(replica.in_flight).unwrap_or(0);
@@ -159,15 +164,21 @@ pub(crate) fn picture(pool: &PoolStatus) -> String {
 
 #[cfg(test)]
 mod tests {
-    use preheat_api::status::{DecisionNumbers, QuotaStatus};
+    use preheat_api::status::{DecisionNumbers, PoolStatus, QuotaStatus, Status};
+    use preheat_api::v1::Fleet;
 
     use super::*;
+
+    fn summary(pool: PoolStatus) -> PoolSummary {
+        let fleet = Fleet::of(&Status { pools: vec![pool], ..Status::default() }, true);
+        fleet.pools.into_iter().next().unwrap()
+    }
 
     #[test]
     fn a_pool_that_may_not_have_what_it_needs_says_why() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let line = |target, taken_by: &[&str], settles_in_s| {
-            quota_line(&PoolStatus {
+            quota_line(&summary(PoolStatus {
                 decision: Some(DecisionNumbers { target, ..DecisionNumbers::default() }),
                 quota: Some(QuotaStatus {
                     replicas_allowed: 2,
@@ -175,7 +186,7 @@ mod tests {
                     settles_in_s,
                 }),
                 ..PoolStatus::default()
-            })
+            }))
         };
         let needs = "  quota: 4 are needed, but 2 may be held: ";
         for (line, expected) in [
@@ -210,16 +221,17 @@ mod tests {
             (Some(all), "gateway: 6 retries  1 cancelled  4 unroutable\n"),
             (Some(cancelled), "gateway: 2 cancelled\n"),
         ] {
-            assert_eq!(status(&Status { gateway, ..Status::default() }), expected);
+            let fleet = Fleet::of(&Status { gateway, ..Status::default() }, true);
+            assert_eq!(status(&StatusAnswer { fleet, pools: Vec::new() }), expected);
         }
     }
 
     #[test]
     fn of_what_is_scheduled_the_begun_and_the_next_are_told() {
-        let at = |hours: u64| Instant::from_nanos((20_000 * 24 + hours) * 3_600_000_000_000);
+        let at = |hours: u32| f64::from(20_000 * 24 + hours) * 3_600.0;
         let entry = |name: &str, from, until| {
-            let (from, until) = (at(from), at(until));
-            ScheduledStatus { name: name.to_owned(), from, until, replicas: 2 }
+            let (from_s, until_s) = (at(from), at(until));
+            Scheduled { name: name.to_owned(), from_s, until_s, replicas: 2 }
         };
         let entries = [entry("a", 1, 9), entry("b", 3, 4), entry("c", 5, 6), entry("d", 7, 8)];
         for (now, expected) in [(0, "a"), (1, "ab"), (4, "abc"), (7, "abcd")] {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use preheat_api::journal::EntryBody;
-use preheat_api::status::PoolStatus;
+use preheat_api::v1::PoolSummary;
 use preheat_api::words;
 use preheat_core::Instant;
 use preheat_load::{LoadConfig, LoadProgress, LoadReport, Target};
@@ -131,23 +131,25 @@ impl<'a> Watcher<'a> {
 
     /// How many replicas are ready, when preheat answers.
     async fn look(&mut self, admin: &AdminClient, progress: Option<&LoadProgress>) -> Option<u32> {
-        let status = admin.status().await.ok()?;
-        let pool = status.pools.first()?;
+        let name = admin.fleet().await.ok()?.pools.into_iter().next()?.pool;
+        let pool = admin.pool(&name).await.ok()??;
         if let Some(progress) = progress {
             let elapsed = Duration::from_secs_f64(progress.elapsed_s);
-            self.traffic_since.get_or_insert(status.clock.now.saturating_sub(elapsed));
+            let now = Duration::try_from_secs_f64(pool.clock.now_s).unwrap_or_default();
+            let now = Instant::ORIGIN.saturating_add(now);
+            self.traffic_since.get_or_insert(now.saturating_sub(elapsed));
         }
         // The journal is written a moment later, and is missing at first.
-        let _shown = self.print_decisions(pool);
-        let mut drawn = view::picture(pool);
+        let _shown = self.print_decisions(&pool.summary);
+        let mut drawn = view::picture(&pool);
         if let Some(progress) = progress {
             drawn.push_str(&super::load::progress_text(progress));
         }
         self.line.draw(drawn.trim_end());
-        Some(pool.ready)
+        Some(pool.summary.ready)
     }
 
-    fn print_decisions(&mut self, pool: &PoolStatus) -> anyhow::Result<()> {
+    fn print_decisions(&mut self, pool: &PoolSummary) -> anyhow::Result<()> {
         let reader = JournalReader::open_read_only(&self.journal)?;
         let selection = Selection { after_seq: self.after_seq, ..Selection::default() };
         for stored in reader.entries(selection) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::admin_client::AdminClient;
+use crate::admin_client::{AdminClient, StatusAnswer};
 use crate::cli::StatusArgs;
 use crate::failure::{Answer, hinted};
 use crate::terminal::Line;
@@ -51,10 +51,7 @@ async fn watch(client: &AdminClient, args: &StatusArgs) -> anyhow::Result<Answer
     }
 }
 
-async fn look(
-    client: &AdminClient,
-    args: &StatusArgs,
-) -> anyhow::Result<preheat_api::status::Status> {
+async fn look(client: &AdminClient, args: &StatusArgs) -> anyhow::Result<StatusAnswer> {
     client.status().await.map_err(|error| {
         hinted(
             format!("no preheat answers at {}: {error:#}", args.admin),

@@ -50,9 +50,9 @@ fn status_is_complete(stage: &Stage) {
     let ran = stage.run(&["status", "--json", "--admin", &admin]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let status: Value = serde_json::from_str(&ran.stdout).expect("one object");
-    assert_eq!(status["clock"]["scale"], 50.0);
-    assert_eq!(status["journal"]["failure"], Value::Null);
-    let pool = &status["pools"][0];
+    let (fleet, pool) = (&status["fleet"], &status["pools"][0]);
+    assert_eq!(fleet["clock"]["scale"], 50.0);
+    assert_eq!(fleet["journal"]["failure"], Value::Null);
     for (key, expected) in [
         ("pool", Value::from("chat")),
         ("model_names", vec![MODEL].into()),
@@ -63,12 +63,12 @@ fn status_is_complete(stage: &Stage) {
         ("starting", 0.into()),
         ("violation", Value::Null),
     ] {
-        assert_eq!(pool[key], expected, "{key}");
+        assert_eq!(pool["summary"][key], expected, "{key}");
     }
     assert_eq!(pool["gateway"]["completions"], 2);
     // The one that asked for a model that nobody serves.
     assert_eq!(
-        (&status["gateway"]["unroutable"], &status["gateway"]["cancelled"]),
+        (&fleet["gateway"]["unroutable"], &fleet["gateway"]["cancelled"]),
         (&1.into(), &0.into())
     );
     let replicas = pool["replicas"].as_array().expect("a list");
