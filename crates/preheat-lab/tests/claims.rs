@@ -6,8 +6,9 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use preheat_api::policy_file::PolicyFile;
 use preheat_lab::{Answer, FigureKind, LESSON, SizingRequest, answer, answered, figure, print};
-use preheat_scenario::Ran;
+use preheat_scenario::{Ran, Scenario};
 
 fn ran(step: &str) -> Vec<(&'static str, Ran)> {
     let step = LESSON.steps.iter().find(|known| known.id == step).unwrap();
@@ -33,6 +34,17 @@ fn the_right_signal() {
     assert!(
         gpu.attainment > 0.99 && gpu.gpu_hours > 2.0 * of(&runs, "concurrency").report.gpu_hours
     );
+    // Down by one and never up; with one core requested, as the GPU.
+    let cpu = &of(&runs, "cpu").report;
+    assert!(cpu.starts == 0 && cpu.series.last().unwrap().ready == 2 && cpu.attainment < 0.12);
+    let scenario = include_str!("../../../scenarios/lab/signal.yaml");
+    let scenario = Scenario::parse(scenario, Path::new("signal.yaml")).unwrap();
+    let one_core = PolicyFile {
+        policy: "hpa-cpu".to_owned(),
+        knobs: [("request_cores".to_owned(), 1.0)].into(),
+    };
+    let one_core = scenario.ran(&one_core, true, |_| true).unwrap().report;
+    assert!(one_core.replicas_peak == 16 && one_core.gpu_hours > 0.8 * gpu.gpu_hours);
     // Late, and then far too many.
     let waiting = &of(&runs, "waiting").report;
     assert!(waiting.attainment < 0.9 && waiting.replicas_peak == 16);

@@ -48,6 +48,9 @@ pub struct EngineMetrics {
     /// As the vendor's gauge reads it: share of the time since the last scrape in which any kernel
     /// ran, 0 to 1.
     pub gpu_utilization: f64,
+    /// Cores of the host that the engine kept busy since the last scrape, as a container's CPU usage
+    /// tells.
+    pub cpu_cores: f64,
     /// Requests finished.
     pub completions_total: u64,
     /// Prompt tokens computed.

@@ -49,7 +49,7 @@ pub(super) const STEPS: &[Step] = &[
             "An autoscaler looks at one number and keeps it near a target by adding and removing replicas. Which number?",
             "Here is the load: a quiet half hour, then four times as much for an hour and a bit, then quiet again. A replica is one engine on one GPU. It works on at most 8 requests at once (its slots); whoever comes ninth waits inside it. A new replica takes 3 minutes to start. The promise (SLO): the first token within 2 seconds, for 99 of 100 requests.",
             "Generating tokens is bound by memory: for each token the GPU reads all of the model's weights, whether one request is in the batch or eight. So its utilisation gauge says \"busy\" from the first request on.",
-            "A CPU target is not among the runs, because there is nothing to see: the engine's main loop keeps about one core turning as long as any request is there, so the CPU says no more about load than the GPU does.",
+            "The CPU says no more: the engine's main loop keeps about one core turning as long as any request is there. What a CPU target makes of that core depends on how many the container asks for; here it is two, as in vLLM's own example.",
         ],
         experiment: Some(Experiment {
             scenario: "signal",
@@ -57,6 +57,7 @@ pub(super) const STEPS: &[Step] = &[
             event_minute: 30,
             runs: &[
                 plain("gpu", "GPU utilisation at 80 %", "hpa-gpu"),
+                plain("cpu", "CPU at 80 % of what is requested", "hpa-cpu"),
                 plain("waiting", "requests waiting, 5 a replica", "keda-waiting"),
                 plain("ttft", "time to first token and per token", "llmd-slo"),
                 plain("concurrency", "requests inside, 70 % of slots", CONCURRENCY),
@@ -79,12 +80,14 @@ pub(super) const STEPS: &[Step] = &[
         ],
         reveal: &[
             "GPU utilisation goes up and hardly comes back. The gauge is near 100 % with one request in the batch, so the target asks for more replicas until there are no more to have, and the quiet hour at the end costs nearly as much as the busy one. Nobody complains about latency, only about the bill.",
+            "CPU never gets to its target: one core of two is about half of what is requested, with one request or with eight, so nothing is ever started, one of the three replicas there were is given up, and nine of ten requests miss the promise. Had the container asked for one core, the same gauge would have read 105 % and bought all sixteen. A signal that a number in a manifest turns from \"never\" into \"always\" does not measure load.",
             "Requests waiting is zero until the slots are full. When it moves, the queue is already there, and the help is one start away. Then the queue that piled up looks like a huge load, and it orders far too many.",
             "Time to first token tells what users feel, but only after they felt it: it is a good alarm and a late signal.",
             "Requests inside (running and waiting together) grows with the load from the first request on, and passes 70 % of the slots before anybody waits. It is Little's Law read off a gauge: arrivals times time spent.",
         ],
         tries: &[
             "Give each replica 64 slots: which signals change their mind?",
+            "Run `hpa-cpu` with `request_cores` at 1: what does it spend now, and what does it have in common with the GPU target?",
             "Let a start take 10 seconds. Is a late signal still a bad one?",
             "Run it under preheat: it reads arrivals, and counts replicas that are on their way.",
         ],

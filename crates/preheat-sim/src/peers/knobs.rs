@@ -31,6 +31,9 @@ pub(crate) trait Spec {
     const NAME: &'static str;
     /// What can follow a colon after the name.
     const VARIANTS: &'static [&'static str] = &[];
+    /// Whether a comparison of all has it. One whose signal is an assumption of ours, fitted to no
+    /// measurement, is compared only when it is named.
+    const IN_ALL: bool = true;
     /// Its settings.
     type Knobs: 'static;
     /// What is tuned.

@@ -7,6 +7,7 @@ pub mod aibrix;
 pub mod dynamo;
 pub mod fixed;
 pub mod hpa;
+pub mod hpa_cpu;
 pub mod hpa_gpu;
 pub mod hpa_queue;
 pub mod inferline;
@@ -98,18 +99,25 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     ENTRIES.iter().map(|entry| entry.name)
 }
 
+/// Names of those that a comparison of all has.
+pub fn names_in_all() -> impl Iterator<Item = &'static str> {
+    ENTRIES.iter().filter(|entry| entry.in_all).map(|entry| entry.name)
+}
+
 /// A policy, or why there is none.
 type Built = Result<Box<dyn Scaler>, UnknownPolicy>;
 
 struct Entry {
     name: &'static str,
     variants: &'static [&'static str],
+    in_all: bool,
     build: fn(&PoolBounds, Option<&str>, Assignment<'_>) -> Built,
     knobs: fn() -> Vec<Knob>,
 }
 
-static ENTRIES: [Entry; 18] = [
+static ENTRIES: [Entry; 19] = [
     entry::<fixed::Static>(),
+    entry::<hpa_cpu::HpaCpu>(),
     entry::<hpa_gpu::HpaGpu>(),
     entry::<hpa_queue::HpaQueue>(),
     entry::<keda::KedaWaiting>(),
@@ -130,7 +138,8 @@ static ENTRIES: [Entry; 18] = [
 ];
 
 const fn entry<S: Spec>() -> Entry {
-    Entry { name: S::NAME, variants: S::VARIANTS, build: build::<S>, knobs: describe::<S> }
+    let (build, knobs) = (build::<S>, describe::<S>);
+    Entry { name: S::NAME, variants: S::VARIANTS, in_all: S::IN_ALL, build, knobs }
 }
 
 fn build<S: Spec>(bounds: &PoolBounds, variant: Option<&str>, assignment: Assignment<'_>) -> Built {
@@ -240,7 +249,7 @@ mod tests {
             tuned(name, &bounds(1, 10), assignment).err().map(|error| error.to_string())
         };
         let unknown = error("hpa", &[]).unwrap();
-        assert!(unknown.contains("`hpa`") && unknown.contains("static:N, hpa-gpu"), "{unknown}");
+        assert!(unknown.contains("`hpa`") && unknown.contains("static:N, hpa-cpu"), "{unknown}");
         let variant = error("aibrix:fast", &[]).unwrap();
         assert!(variant.contains("`aibrix:corrected`"), "{variant}");
         let knob = error("skyserve", &[("qps", 1.0)]).unwrap();

@@ -26,6 +26,14 @@ use crate::view::{EngineMetrics, TTFT_BOUNDS_SECS};
 /// Never.
 pub(crate) const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
+/// Cores that an engine keeps turning while a request is inside: its core process runs a busy loop,
+/// says vLLM's documentation ("CPU Resources for GPU Deployments"), and waits for the GPU in it.
+const LOOP_CORES: f64 = 1.0;
+/// CPU time of a generated token in the server's process: detokenizing and streaming. An assumption,
+/// with which one such process would be full at 20,000 tokens a second; at an engine's hundreds to
+/// few thousand it is a tenth of a core at most, so that little depends on it.
+const TOKEN_CPU_SECS: f64 = 50e-6;
+
 /// An engine at work.
 #[derive(Debug)]
 pub(crate) struct Serving {
@@ -89,8 +97,9 @@ struct Totals {
     /// Time with a request inside, up to `busy_since`, if it is.
     busy: Duration,
     busy_since: Option<Instant>,
-    /// At the last look at the gauge.
+    /// At the last look at the gauges.
     gauge_busy: Duration,
+    gauge_tokens: u64,
     gauge_at: Instant,
 }
 
@@ -405,10 +414,11 @@ impl Serving {
         aborted.collect()
     }
 
-    /// What a scrape at `now` reads; the engine is up to date. The gauge of the GPU begins anew.
+    /// What a scrape at `now` reads; the engine is up to date. The gauges of GPU and CPU begin anew.
     pub(crate) fn metrics(&mut self, now: Instant) -> EngineMetrics {
         let metrics = self.peek(now);
         (self.totals.gauge_busy, self.totals.gauge_at) = (self.totals.busy_at(now), now);
+        self.totals.gauge_tokens = metrics.generation_tokens_total;
         metrics
     }
 
@@ -418,7 +428,9 @@ impl Serving {
         let totals = &self.totals;
         let window = now.since(totals.gauge_at);
         let busy = totals.busy_at(now) - totals.gauge_busy;
-        let share = busy.as_secs_f64() / window.as_secs_f64().max(1e-9);
+        let window_secs = window.as_secs_f64().max(1e-9);
+        let share = (busy.as_secs_f64() / window_secs).clamp(0.0, 1.0);
+        let tokens = stats.generation_tokens_total.saturating_sub(totals.gauge_tokens) as f64;
         let open = u128::from(totals.streaming) * u128::from(now.as_nanos());
         let streamed = totals.streamed_nanos + open.saturating_sub(totals.streaming_since_nanos);
         EngineMetrics {
@@ -426,7 +438,8 @@ impl Serving {
             running: stats.running,
             waiting: stats.waiting,
             kv_utilization: stats.kv_utilization.get(),
-            gpu_utilization: share.clamp(0.0, 1.0),
+            gpu_utilization: share,
+            cpu_cores: share * LOOP_CORES + tokens / window_secs * TOKEN_CPU_SECS,
             completions_total: stats.finished_total,
             prompt_tokens_total: stats.prompt_tokens_total,
             generation_tokens_total: stats.generation_tokens_total,

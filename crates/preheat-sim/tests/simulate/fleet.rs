@@ -115,11 +115,12 @@ fn a_full_fleet_is_as_busy_as_its_load() {
         let running: u32 = view.ready_metrics().map(|m| m.running).sum();
         let gpu: f64 = view.ready_metrics().map(|m| m.gpu_utilization).sum();
         let kv: f64 = view.ready_metrics().map(|m| m.kv_utilization).sum();
-        (running, gpu / 10.0, kv / 10.0, view.proxy)
+        let cpu: f64 = view.ready_metrics().map(|m| m.cpu_cores).sum();
+        (running, gpu / 10.0, kv / 10.0, view.proxy, cpu / 10.0)
     };
     let (report, seen) = watch(config, &trace, fixed(10), see);
     let late = &seen[100..900];
-    let mean = |of: fn(&(u32, f64, f64, preheat_sim::view::ProxyView)) -> f64| {
+    let mean = |of: fn(&(u32, f64, f64, preheat_sim::view::ProxyView, f64)) -> f64| {
         late.iter().map(of).sum::<f64>() / late.len() as f64
     };
     let (slots, inside) = (mean(|s| f64::from(s.0)), mean(|s| f64::from(s.3.concurrency)));
@@ -130,6 +131,9 @@ fn a_full_fleet_is_as_busy_as_its_load() {
     // The gauge that misleads: with a fifth of the slots in use it shows nearly full.
     let (gpu, kv) = (mean(|s| s.1), mean(|s| s.2));
     assert!(slots < 40.0 && gpu > 0.75 && kv < 0.1, "{slots} slots, GPU {gpu}, KV {kv}");
+    // So does the CPU: a core turns while anything runs, and 20 × 128 tokens a second add little.
+    let cpu = mean(|s| s.4);
+    assert!(cpu > gpu && cpu < gpu + 0.1, "{cpu} cores");
 }
 
 #[test]

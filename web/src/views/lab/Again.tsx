@@ -14,7 +14,7 @@ interface Props {
   onRun: (report: Report, label: string) => void;
 }
 
-const POLICIES = ["preheat", "keda-concurrency", "keda-waiting", "hpa-gpu", "hpa-queue", "llmd-slo", "knative", "ray-serve", "aibrix", "static:8"];
+const POLICIES = ["preheat", "keda-concurrency", "keda-waiting", "hpa-gpu", "hpa-cpu", "hpa-queue", "llmd-slo", "knative", "ray-serve", "aibrix", "static:8"];
 
 export function Again({ step, experiment, onRun }: Props) {
   const [first] = experiment.runs;

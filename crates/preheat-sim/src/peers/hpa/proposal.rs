@@ -46,6 +46,9 @@ pub(crate) enum Metric {
     AverageValue { total: f64, target: f64 },
     /// Per-replica samples, and how many replicas gave none.
     Pods { samples: Vec<f64>, missing: u32, target: f64 },
+    /// Per-replica use of what replicas request, of CPU: how many gave no sample, and how many of those
+    /// that did don't count as they were not ready.
+    Resource { percents: Vec<f64>, missing: u32, unready: u32, target_percent: f64 },
 }
 
 impl Metric {
@@ -67,49 +70,68 @@ impl Metric {
                 Some(if tolerance.holds(ratio) { scale.status } else { count_up(total / target) })
             }
             Self::Pods { samples, missing, target } => {
-                pods(samples, *missing, *target, scale.spec, tolerance)
+                let samples: Vec<i64> = samples.iter().copied().map(milli).collect();
+                let target = milli(*target);
+                let others = Others { missing: *missing, missing_is: target, unready: 0 };
+                each(&samples, others, &|mean| mean as f64 / target as f64, scale.spec, tolerance)
+            }
+            Self::Resource { percents, missing, unready, target_percent } => {
+                let samples: Vec<i64> = percents.iter().copied().map(milli).collect();
+                let missing_is = milli(target_percent.max(100.0));
+                let others = Others { missing: *missing, missing_is, unready: *unready };
+                // Utilisation is whole percents.
+                let ratio = |mean: i64| (mean / 1_000) as f64 / target_percent;
+                each(&samples, others, &ratio, scale.spec, tolerance)
             }
         }
     }
 }
 
-/// Replicas without a sample count as idle when growing and as on target when shrinking, so those
-/// that still load brake both. For a custom metric a replica that runs but isn't ready is one of
-/// them.
-fn pods(
-    samples: &[f64],
+/// Replicas without a sample that counts.
+#[derive(Clone, Copy)]
+struct Others {
+    /// Gave none.
     missing: u32,
-    target: f64,
+    /// What those count as when shrinking, in thousandths.
+    missing_is: i64,
+    /// Were not ready; they count when growing only.
+    unready: u32,
+}
+
+/// What samples of each replica, in whole thousandths, propose; `ratio` is of their mean. Replicas
+/// without a sample count as idle when growing and as on target or more when shrinking, so those that
+/// still load brake both. For a custom metric a replica that runs but isn't ready is one of them.
+fn each(
+    samples: &[i64],
+    others: Others,
+    ratio: &dyn Fn(i64) -> f64,
     spec: u32,
     tolerance: Tolerance,
 ) -> Option<u32> {
     if samples.is_empty() {
         return None;
     }
-    let target = milli(target);
-    let total: i64 = samples.iter().copied().map(milli).sum();
-    let ratio = ratio_of_mean(total, samples.len(), target);
-    if missing == 0 {
-        let proposal = count_up(ratio * samples.len() as f64);
-        return Some(if tolerance.holds(ratio) { spec } else { proposal });
+    let of_mean = |total: i64, replicas: usize| {
+        // A mean is divided as an integer.
+        ratio(total / i64::try_from(replicas.max(1)).unwrap_or(i64::MAX))
+    };
+    let total: i64 = samples.iter().sum();
+    let seen = of_mean(total, samples.len());
+    let idle = if seen > 1.0 { others.unready } else { 0 };
+    if others.missing == 0 && idle == 0 {
+        let proposal = count_up(seen * samples.len() as f64);
+        return Some(if tolerance.holds(seen) { spec } else { proposal });
     }
-    let filled = if ratio < 1.0 { total + i64::from(missing) * target } else { total };
-    let replicas = samples.len() + missing as usize;
-    let filled_ratio = ratio_of_mean(filled, replicas, target);
-    let flipped = (ratio < 1.0 && filled_ratio > 1.0) || (ratio > 1.0 && filled_ratio < 1.0);
-    if tolerance.holds(filled_ratio) || flipped {
+    let added = if seen < 1.0 { i64::from(others.missing) * others.missing_is } else { 0 };
+    let replicas = samples.len() + (others.missing + idle) as usize;
+    let filled = of_mean(total + added, replicas);
+    let flipped = (seen < 1.0 && filled > 1.0) || (seen > 1.0 && filled < 1.0);
+    if tolerance.holds(filled) || flipped {
         return Some(spec);
     }
-    let proposal = count_up(filled_ratio * replicas as f64);
-    let wrong_way =
-        (filled_ratio < 1.0 && proposal > spec) || (filled_ratio > 1.0 && proposal < spec);
+    let proposal = count_up(filled * replicas as f64);
+    let wrong_way = (filled < 1.0 && proposal > spec) || (filled > 1.0 && proposal < spec);
     Some(if wrong_way { spec } else { proposal })
-}
-
-/// Metrics are whole thousandths and their mean is divided as integers.
-fn ratio_of_mean(total: i64, samples: usize, target: i64) -> f64 {
-    let samples = i64::try_from(samples).unwrap_or(i64::MAX);
-    (total / samples.max(1)) as f64 / target as f64
 }
 
 fn milli(value: f64) -> i64 {
@@ -159,6 +181,25 @@ mod tests {
         // (20 × 2 + 80 × 2) ÷ 4 ÷ 80 = 0.625 → 3.
         assert_eq!(pods(&[20.0; 2], 2, 80.0), Some(3));
         assert_eq!(pods(&[], 4, 80.0), None);
+    }
+
+    #[test]
+    fn of_cpu_those_that_start_count_when_growing_only() {
+        let cpu = |percents: &[f64], missing, unready| {
+            let percents = percents.to_vec();
+            let metric = Metric::Resource { percents, missing, unready, target_percent: 80.0 };
+            propose(&metric, TWO_OF_FOUR)
+        };
+        assert_eq!(cpu(&[100.0; 4], 0, 0), Some(5));
+        // (100 + 100 + 0 + 0) ÷ 4 = 50: the other side of one.
+        assert_eq!(cpu(&[100.0; 2], 0, 2), Some(4));
+        // 20 ÷ 80 × 2 = 0.5: those that start brake no shrinking.
+        assert_eq!(cpu(&[20.0; 2], 0, 2), Some(1));
+        // (20 × 2 + 100 × 2) ÷ 4 ÷ 80 = 0.75 → 3: those without a sample do, as if they were full.
+        assert_eq!(cpu(&[20.0; 2], 2, 0), Some(3));
+        // 88.9 % is 88 %: within the tolerance.
+        assert_eq!(cpu(&[88.9; 4], 0, 0), Some(4));
+        assert_eq!(cpu(&[], 2, 2), None);
     }
 
     #[test]
