@@ -86,6 +86,35 @@ test.each([
   expect(troubles).toEqual([]);
 });
 
+test("what a pool spent comes by itself, beside the optimum, on both pages", async () => {
+  const { page, troubles, close } = await watched(set);
+  await page.goto(set.url);
+  await expect.poll(() => page.locator(".fleet .cost").textContent(), { timeout: 120_000 }).toContain("optimum");
+  expect(await page.locator(".fleet .cost .spent").getAttribute("title")).toMatch(/GPU-hours in the last .* of the first tokens were within the SLO/);
+  await page.click(".fleet tbody a");
+  await drawn(page);
+  expect(await page.locator(".figures").first().textContent()).toMatch(/GPU-hours.*optimum/);
+  // What is held ahead is told to those who can't see it.
+  const label = await page.locator(".chart [role=img]").first().getAttribute("aria-label");
+  expect(label).toMatch(/are held, which is no prediction/);
+  await close();
+  expect(troubles).toEqual([]);
+});
+
+test("the lab takes a pool's own figures from its history", async () => {
+  const { page, troubles, close } = await watched(set);
+  await page.goto(`${set.url}#/lab/cluster`);
+  await page.click("text=Take its figures");
+  await expect.poll(() => page.locator(".own [role=status]").textContent()).toContain("Taken");
+  expect(await page.inputValue('input[name="max_num_seqs"]')).toBe("64");
+  expect(await page.inputValue('input[name="qps"]')).not.toBe("10");
+  await page.click("text=Size it");
+  await page.waitForSelector(".sized");
+  expect(await violations(page)).toEqual([]);
+  await close();
+  expect(troubles).toEqual([]);
+});
+
 test("five hundred pools, by keyboard", async () => {
   const { page, troubles, close } = await watched(set);
   const fleet = (await (await fetch(`${set.url}api/v1/fleet`)).json()) as Fleet;

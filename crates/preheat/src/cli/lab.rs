@@ -13,7 +13,10 @@ pub(crate) struct LabArgs {
     /// File with the token that clients must send; needed where other machines can connect
     #[arg(long)]
     pub(crate) token_file: Option<PathBuf>,
+    /// A journal, or a state directory, of whose pools the step "On your cluster" takes figures
+    #[arg(long)]
+    pub(crate) journal: Option<PathBuf>,
     /// Write the lesson with its figures to this file as one page of HTML instead; `-` is stdout
-    #[arg(long, conflicts_with_all = ["listen", "token_file"])]
+    #[arg(long, conflicts_with_all = ["listen", "token_file", "journal"])]
     pub(crate) print: Option<PathBuf>,
 }

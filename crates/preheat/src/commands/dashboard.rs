@@ -12,15 +12,18 @@ use crate::cli::DashboardArgs;
 use crate::failure::{Answer, hinted, hinted_if};
 
 pub(crate) fn run(args: &DashboardArgs) -> anyhow::Result<Answer> {
-    let journal =
-        if args.journal.is_dir() { args.journal.join(JOURNAL_FILE) } else { args.journal.clone() };
+    serve(args.listen, args.token_file.as_deref(), "", source(&args.journal)?)
+}
+
+/// What a journal, or that of a state directory, tells.
+pub(crate) fn source(journal: &Path) -> anyhow::Result<Source> {
+    let journal = if journal.is_dir() { journal.join(JOURNAL_FILE) } else { journal.to_path_buf() };
     let first = journal_status(&journal).map_err(|error| {
         let hint = error.hint();
         hinted_if(error, hint)
     })?;
     let status = status_source(journal.clone(), first);
-    let source = Source { status, journal: Some(journal), controls: None, live: false };
-    serve(args.listen, args.token_file.as_deref(), "", source)
+    Ok(Source { status, journal: Some(journal), controls: None, live: false })
 }
 
 /// Serves the page until Ctrl-C; prints its address, with the place in it that is meant.

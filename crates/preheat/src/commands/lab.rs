@@ -14,14 +14,17 @@ pub(crate) fn run(args: &LabArgs) -> anyhow::Result<Answer> {
     if let Some(file) = &args.print {
         return print(file);
     }
-    let status = Status { version: env!("CARGO_PKG_VERSION").to_owned(), ..Status::default() };
-    let source = Source {
-        status: Arc::new(move || status.clone()),
-        journal: None,
-        controls: None,
-        live: false,
+    let source = match &args.journal {
+        Some(journal) => super::dashboard::source(journal)?,
+        None => of_nothing(),
     };
     super::dashboard::serve(args.listen, args.token_file.as_deref(), "#/lab", source)
+}
+
+fn of_nothing() -> Source {
+    let status = Status { version: env!("CARGO_PKG_VERSION").to_owned(), ..Status::default() };
+    let status = Arc::new(move || status.clone());
+    Source { status, journal: None, controls: None, live: false }
 }
 
 fn print(file: &Path) -> anyhow::Result<Answer> {

@@ -1,9 +1,10 @@
 /** One's own figures, and what `preheat size` makes of them. */
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { api, ApiError } from "../../api/client";
-import type { Answered, SizingRequest, Step } from "../../api/types";
-import { number, percent } from "../../format";
+import type { Answered, PoolSummary, SizingRequest, Step } from "../../api/types";
+import { duration, number, percent } from "../../format";
 import type { Report } from "../../lab/answer";
+import { OWN_POINTS, OWN_SECONDS, ownFigures } from "../../lab/own";
 import type { Progress } from "../../lab/progress";
 import { simulate } from "../../lab/simulate";
 import { Figure, Problem, Prose } from "../parts";
@@ -71,6 +72,12 @@ export function Cluster({ step, progress, keep }: Props) {
           void ask();
         }}
       >
+        <FromHistory
+          onTake={(figures) => {
+            setMeasured(true);
+            setValues({ ...values, ...figures });
+          }}
+        />
         <fieldset>
           <legend>What one replica can do</legend>
           <label><input type="radio" name="how" checked={!measured} onChange={() => setMeasured(false)} /> from an engine profile</label>
@@ -99,6 +106,46 @@ export function Cluster({ step, progress, keep }: Props) {
       {answered && <Sized answered={answered} />}
       {answered && step.reveal.map((text) => <Prose key={text} text={text} />)}
     </>
+  );
+}
+
+/** Fills the form from what a pool went through, where whoever serves the lesson has a journal. */
+function FromHistory({ onTake }: { onTake: (figures: Record<string, string>) => void }) {
+  const [pools, setPools] = useState<PoolSummary[] | null>(null);
+  const [name, setName] = useState<string | null>(null);
+  const [told, setTold] = useState<string | null>(null);
+  useEffect(() => {
+    const abort = new AbortController();
+    // Without an answer one types.
+    void api.fleet(abort.signal).then((fleet) => setPools(fleet.pools.filter(({ decision }) => decision)), () => undefined);
+    return () => abort.abort();
+  }, []);
+  if (pools === null) return null;
+  const pool = pools.find((candidate) => candidate.pool === name) ?? pools[0];
+  if (!pool) return <p class="quiet">Your own history can fill this in: <code>preheat lab --journal JOURNAL</code>, or the lab of a dashboard.</p>;
+  const take = async (): Promise<void> => {
+    const until = Math.ceil(pool.last_tick_s ?? 0) + 1;
+    try {
+      const history = await api.history(pool.pool, Math.max(until - OWN_SECONDS, 0), until, OWN_POINTS);
+      const figures = ownFigures(pool, history);
+      const minutes = history.series.ticks.filter((ticks) => ticks > 0).length;
+      const isEmpty = Object.keys(figures).length === 0;
+      setTold(isEmpty ? "Nothing came in its last day." : `Taken: the busiest of ${duration(minutes * history.width_s)}, what a tenth of that time is below, the largest rise, and what its last decision knew.`);
+      onTake(figures);
+    } catch (failed) {
+      setTold(failed instanceof ApiError ? failed.message : String(failed));
+    }
+  };
+  return (
+    <p class="own">
+      <label>
+        From the history of{" "}
+        <select value={pool.pool} onChange={({ currentTarget }) => setName(currentTarget.value)}>
+          {pools.map((candidate) => <option key={candidate.pool}>{candidate.pool}</option>)}
+        </select>
+      </label>{" "}
+      <button type="button" onClick={() => void take()}>Take its figures</button> {told && <span role="status" class="quiet">{told}</span>}
+    </p>
   );
 }
 
