@@ -76,13 +76,15 @@ impl Spending {
             return None;
         }
         kept.by_pool.retain(|name, _| pools.iter().any(|pool| pool.pool == *name));
-        let next = pools.iter().min_by_key(|pool| kept.by_pool.get(&pool.pool).map(|it| it.at))?;
-        let is_known = kept
-            .by_pool
-            .get(&next.pool)
-            .is_some_and(|known| now.duration_since(known.at) < KEPT_FOR || !known.is_behind(next));
-        kept.is_busy = !is_known;
-        (!is_known).then_some(next)
+        let known = |pool: &PoolStatus| kept.by_pool.get(&pool.pool);
+        let is_due = |pool: &&PoolStatus| {
+            let known = known(pool);
+            known.is_none_or(|it| now.duration_since(it.at) >= KEPT_FOR && it.is_behind(pool))
+        };
+        let due = pools.iter().filter(is_due);
+        let next = due.min_by_key(|pool| known(pool).map(|it| it.at))?;
+        kept.is_busy = true;
+        Some(next)
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -174,13 +176,14 @@ mod tests {
         let spending = Arc::default();
         let pools = [pool("a", 100), pool("b", 50)];
         let mut asked = Vec::new();
-        for (wait_s, until_s) in [(0, 90.0), (1, 50.0), (1, 90.0), (200, 100.0), (200, 0.0)] {
+        let waits = [(0, 90.0), (1, 50.0), (1, 90.0), (200, 90.0), (200, 100.0), (200, 0.0)];
+        for (wait_s, until_s) in waits {
             tokio::time::advance(Duration::from_secs(wait_s)).await;
             asked.push(next(&spending, &pools, until_s));
         }
         let name = |name: &str| Some(name.to_owned());
-        // The newest of `b` is told of, and soon that of `a` as well.
-        assert_eq!(asked, [name("a"), name("b"), None, name("a"), None]);
+        // The newest of `b` is told of from the first time on, that of `a` from the third.
+        assert_eq!(asked, [name("a"), name("b"), None, name("a"), name("a"), None]);
     }
 
     #[tokio::test(start_paused = true)]
