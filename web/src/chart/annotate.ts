@@ -92,7 +92,8 @@ function held(plot: uPlot, { from, until, load, held }: Ahead, ratio: number): v
   upright(plot, until, css("tone-held"), [6 * ratio, 3 * ratio]);
   const edge = Math.min(right, plot.bbox.left + plot.bbox.width);
   const bottom = plot.bbox.top + plot.bbox.height;
-  const lines = ["held", `+${elapsed(until - from)}`];
+  // The axis may end before the horizon.
+  const lines = ["held", `+${elapsed(until - from)}${right > edge + 1 ? " →" : ""}`];
   const width = Math.max(...lines.map((text) => pen.measureText(text).width)) + 6 * ratio;
   if (width > edge - left) return;
   // On a ground of its own: the texture would cut the letters up.
