@@ -177,13 +177,13 @@ fn limit(
     let (min, max) = bounds(spec, observation);
     let supply = fleet.supply_within(ladder.counted_within());
     let lead = ladder.counted_within();
-    // Where nobody would see a request that finds no replica, the last one stays.
+    // Where nobody would see a request that finds no replica, the last one stays, or is woken.
     let last = |there: u32| {
         let stays = if observation.sees_demand(spec.staleness_max) { 0 } else { there.min(1) };
         min.max(stays).min(max)
     };
     let needed = fleet.ready_for(need.target, lead).clamp(min, max);
-    let wanted = needed.max(last(supply));
+    let wanted = needed.max(last(fleet.in_all()));
     // A pool without a ready replica and without a gateway has nobody to ask, and nothing to lose.
     let nobody_to_ask = fleet.ready.is_empty() && observation.gateway.is_none();
     let blind = !fleet.blind.is_empty() || (source == ArrivalSource::Unknown && !nobody_to_ask);

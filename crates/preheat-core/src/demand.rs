@@ -106,7 +106,8 @@ fn fade(memory: &mut Memory, since_last: Duration) {
 }
 
 /// Arrivals as engines show them, completions plus the change of what is inside, and whether every
-/// replica that serves could be asked.
+/// replica that serves told both. One that tells nothing of what has ended looks idle however busy it
+/// is: as much leaves it as arrives.
 fn remember_engines(
     spec: &PolicySpec,
     memory: &mut Memory,
@@ -130,6 +131,10 @@ fn remember_engines(
             add_work(&mut memory.work, entry, in_flight, *worth, &sample.value);
         }
         any = true;
+        // What has ended is told from the second look on.
+        let is_first_look = entry.inside.is_none();
+        let counted = replica.counters.map(|c| c.staleness(observation.now));
+        all_known &= is_first_look || counted.is_some_and(|age| age <= spec.staleness_max);
         match inside {
             Some(inside) => {
                 arrivals += i64::from(inside) - i64::from(entry.inside.unwrap_or(0));
@@ -200,7 +205,12 @@ pub(crate) fn estimate(
     let mut demand = measured(spec, memory, observation, source);
     match memory.demand {
         Some(known) if source == ArrivalSource::Unknown => {
-            (demand.arrival_rate, demand.offered_load) = (known.arrival_rate, known.offered_load);
+            demand.arrival_rate = known.arrival_rate;
+            // What is in use may be known all the same, and then be more.
+            let in_use = demand.requests_inside.and(in_use(spec, memory, demand.service_time));
+            let grown = in_use.filter(|_| demand.service_time_measured);
+            let offered_load = grown.map_or(0.0, Erlangs::get).max(known.offered_load.get());
+            demand.offered_load = Erlangs::saturating(offered_load);
         }
         _ => {
             let (arrival_rate, offered_load) = (demand.arrival_rate, demand.offered_load);

@@ -166,12 +166,13 @@ fn check_last(policy: &Policy, observation: &Observation, decision: &Decision) -
         .replicas
         .iter()
         .filter(|replica| !matches!(replica.phase, ReplicaPhase::Draining | ReplicaPhase::Stopped));
+    let resumed = decision.plan.actions.iter().filter(|a| matches!(a, Action::Resume { .. }));
     let given_up = decision.plan.actions.iter().filter(|action| {
         matches!(action, Action::Drain { .. })
             || is_cancelled_start(action)
             || matches!(action, Action::Stop { because: StopReason::StandbySurplus, .. })
     });
-    let (held, given_up) = (held.count(), given_up.count());
+    let (held, given_up) = (held.count() + resumed.count(), given_up.count());
     let may_hold = bounds(spec, observation).1;
     let fine = given_up == 0
         || held > given_up

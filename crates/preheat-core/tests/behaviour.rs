@@ -8,8 +8,8 @@ mod toy;
 use std::time::Duration;
 
 use preheat_core::{
-    Action, Allowance, Instant, Policy, PolicySpec, Probability, Reason, ReplicaCount,
-    ScheduledDemand, Standby,
+    Action, Allowance, ArrivalSource, Instant, Policy, PolicySpec, Probability, Reason,
+    ReplicaCount, ScheduledDemand, Standby,
 };
 use toy::{Row, Setup, TICK, Toy};
 
@@ -262,6 +262,36 @@ fn without_a_gateway_arrivals_come_from_the_engines() {
     assert!((demand.arrival_rate.get() - 3.0).abs() < 0.3, "{}", demand.arrival_rate);
     assert!((demand.service_time.as_secs_f64() - 10.0).abs() < 1.0, "{:?}", demand.service_time);
     assert!((5..=7).contains(&last(rows).ready), "{}", last(rows).ready);
+}
+
+/// Of engines that tell what is inside and nothing of what has ended, as after a rename of that: as
+/// much leaves them as arrives, and they are not idle.
+#[test]
+fn without_a_gateway_and_completions_nobody_knows_what_arrives() {
+    for known_before in [Duration::ZERO, 20 * MINUTE] {
+        let mut toy = Toy::new(setup(|_| {}), 5);
+        toy.gateway_visible = false;
+        toy.run(known_before, 3.0);
+        toy.completions_visible = false;
+        let before = toy.held() as usize;
+        let rows = toy.run(60 * MINUTE, 3.0);
+        assert!(rows.iter().all(|row| row.ready + row.starting >= before && row.draining == 0));
+        let explanation = &last(rows).decision.explanation;
+        assert_eq!(explanation.demand.source, ArrivalSource::Unknown);
+        assert_eq!(explanation.reason, Reason::SignalsMissing, "{explanation:?}");
+    }
+}
+
+/// What is in use is known without them, once it is known how long a request takes.
+#[test]
+fn without_completions_it_still_grows() {
+    let mut toy = Toy::new(setup(|_| {}), 5);
+    toy.gateway_visible = false;
+    toy.run(20 * MINUTE, 3.0);
+    toy.completions_visible = false;
+    let before = last(&toy.rows).ready;
+    let rows = toy.run(20 * MINUTE, 6.0);
+    assert!(last(rows).ready >= 8 && before < 8, "{before}, {:?}", last(rows));
 }
 
 #[test]

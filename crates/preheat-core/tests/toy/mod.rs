@@ -81,6 +81,8 @@ pub(crate) struct Toy {
     pub(crate) gateway_visible: bool,
     /// What somebody else's gateway tells: requests that it holds, and arrivals.
     pub(crate) demand_visible: (bool, bool),
+    /// Whether engines that are visible count what has ended.
+    pub(crate) completions_visible: bool,
     /// Nothing that is decided is carried out.
     pub(crate) only_observed: bool,
     /// What the world says of GPUs, of other pools, and of what is announced.
@@ -121,6 +123,7 @@ impl Toy {
             engines_visible: true,
             gateway_visible: true,
             demand_visible: (false, false),
+            completions_visible: true,
             only_observed: false,
             replicas_placeable: None,
             replicas_allowed: None,
@@ -224,7 +227,8 @@ impl Toy {
                     in_flight: seen.then_some(Sample::new(in_flight, now)),
                     queue_depth: seen.then_some(Sample::new(0, now)),
                     max_num_seqs: Concurrency::new(self.setup.slots),
-                    counters: seen.then_some(Sample::new(counters, now)),
+                    counters: (seen && self.completions_visible)
+                        .then_some(Sample::new(counters, now)),
                     itl,
                     outstanding: self.gateway_visible.then_some(Sample::new(in_flight, now)),
                     ..ReplicaObservation::untold(r.id, r.phase, r.phase_since)
