@@ -6,7 +6,6 @@
 
 use kube::KubeSchema;
 use preheat_api::dialect::{DemandQueries, QueriesError};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Who tells of requests whether or not there is a replica: a gateway, or an endpoint picker.
