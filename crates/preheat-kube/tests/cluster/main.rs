@@ -79,6 +79,7 @@ const SCENARIOS: &[(&str, Run)] = &[
     ("a_horizontal_pod_autoscaler_writes_what_is_published", |s| {
         publishing::an_hpa_follows(s).boxed()
     }),
+    ("what_is_published_may_be_none", |s| publishing::may_publish_none(s).boxed()),
     ("counts_are_told_to_whom_they_may_be", |s| publishing::to_readers_only(s).boxed()),
     ("keda_reads_the_same_from_a_follower", |s| publishing::keda_reads_a_follower(s).boxed()),
 ];

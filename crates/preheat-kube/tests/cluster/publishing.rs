@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use tonic::transport::Endpoint;
 
 use crate::control_plane::ADMIN_TOKEN;
+use crate::demand_source::{DemandSource, HELD};
 use crate::scenario::{NAME, Preheat, Scenario, condition, is};
 
 /// What is shipped for publishing.
@@ -201,6 +202,41 @@ pub(crate) async fn an_hpa_follows(scenario: Scenario) {
     scenario.change(json!({"mode": "Act"})).await;
     let status = scenario.until(|status| is(status, "Conflicted", "HorizontalPodAutoscaler")).await;
     assert!(status.summary.unwrap().contains("set mode: Publish to let it"));
+    assert!(preheat.stop().await > 0);
+}
+
+/// A HorizontalPodAutoscaler that may go to zero (since Kubernetes 1.37 without a feature gate), and
+/// KEDA, which asks whether there is anything to do.
+pub(crate) async fn may_publish_none(scenario: Scenario) {
+    let source = DemandSource::start();
+    source.is_up(true);
+    scenario.deploy(1).await;
+    let demand = json!({"queries": {"held": format!("sum({HELD})")}});
+    scenario.autoscale(json!({"mode": "Publish", "minReplicas": 0, "demand": demand})).await;
+    let preheat = scenario.preheat_that_asks("a", Some(source.prometheus())).await;
+    let servers = Servers::start(&scenario, &preheat).await;
+    servers.aggregate(&scenario).await;
+    scenario.until(|status| status.published_replicas == Some(0)).await;
+    let channel = Endpoint::from_shared(format!("http://{}", servers.scaler)).unwrap();
+    let mut keda = ExternalScalerClient::new(channel.connect().await.unwrap());
+    let of = ScaledObjectRef {
+        name: NAME.to_owned(),
+        namespace: scenario.namespace.clone(),
+        ..ScaledObjectRef::default()
+    };
+    assert!(!keda.is_active(of.clone()).await.unwrap().into_inner().result);
+    assert_eq!(scenario.asked().await, 1, "nobody has written it yet");
+    let hpas: Api<HorizontalPodAutoscaler> =
+        Api::namespaced(scenario.admin.clone(), &scenario.namespace);
+    let mut hpa = hpa(Some("0"));
+    hpa.spec.as_mut().unwrap().min_replicas = Some(0);
+    hpas.create(&PostParams::default(), &hpa).await.unwrap();
+    scenario.until_ready(0).await;
+    source.hold(2.0);
+    scenario.until_ready(1).await;
+    assert!(keda.is_active(of).await.unwrap().into_inner().result);
+    source.hold(0.0);
+    scenario.until_ready(0).await;
     assert!(preheat.stop().await > 0);
 }
 
