@@ -19,8 +19,13 @@ use tokio::time::Instant;
 use crate::past;
 use crate::simulations::{Simulations, Steering};
 
-/// Wall time after which it is worked out anew: a thousandth of a day matters to nobody.
-const KEPT_FOR: Duration = Duration::from_secs(120);
+/// Least wall time between two times of one pool.
+const KEPT_FOR: Duration = Duration::from_secs(10);
+/// Share by which the time that is told of grows before it is worked out anew: of a day a quarter of
+/// an hour, of a demo's first minutes some seconds.
+const GROWN_BY: f64 = 0.01;
+/// The same after one that could not be read, which may have cost as much.
+const RETRY_AFTER: Duration = Duration::from_secs(120);
 /// Wall time of one pool. A day of ticks and 300,000 requests are some seconds, and ten times more in
 /// a build without optimization.
 const TIME_MAX: Duration = Duration::from_secs(60);
@@ -77,10 +82,7 @@ impl Spending {
         }
         kept.by_pool.retain(|name, _| pools.iter().any(|pool| pool.pool == *name));
         let known = |pool: &PoolStatus| kept.by_pool.get(&pool.pool);
-        let is_due = |pool: &&PoolStatus| {
-            let known = known(pool);
-            known.is_none_or(|it| now.duration_since(it.at) >= KEPT_FOR && it.is_behind(pool))
-        };
+        let is_due = |pool: &&PoolStatus| known(pool).is_none_or(|it| it.is_due(pool, now));
         let due = pools.iter().filter(is_due);
         let next = due.min_by_key(|pool| known(pool).map(|it| it.at))?;
         kept.is_busy = true;
@@ -94,10 +96,13 @@ impl Spending {
 }
 
 impl Known {
-    /// Whether there were ticks since. A journal after the fact has none.
-    fn is_behind(&self, pool: &PoolStatus) -> bool {
-        let until = self.spent.over.map(|over| over.until_s);
-        pool.last_tick_at.map(|at| at.as_secs_f64()) > until
+    /// Whether it tells of too little by now. A journal after the fact does not grow.
+    fn is_due(&self, pool: &PoolStatus, now: Instant) -> bool {
+        let age = now.duration_since(self.at);
+        let Some(over) = self.spent.over else { return age >= RETRY_AFTER };
+        let last_tick_s = pool.last_tick_at.map_or(0.0, |at| at.as_secs_f64());
+        let grown = last_tick_s - over.until_s;
+        age >= KEPT_FOR && grown > 0.0 && grown >= GROWN_BY * (over.until_s - over.from_s)
     }
 }
 
@@ -184,6 +189,29 @@ mod tests {
         let name = |name: &str| Some(name.to_owned());
         // The newest of `b` is told of from the first time on, that of `a` from the third.
         assert_eq!(asked, [name("a"), name("b"), None, name("a"), name("a"), None]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_told_anew_when_there_is_a_hundredth_more_to_tell_of() {
+        let at = Instant::now();
+        let spent = |over| Spent { over, ..untold(String::new()) };
+        let over = |until_s| Some(Span { from_s: 1_000.0, until_s });
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let now = Instant::now();
+        for (over, last_tick_s, expected) in [
+            (over(87_400.0), 88_000, false),
+            (over(87_400.0), 88_300, true),
+            (over(1_100.0), 1_101, true),
+            (over(1_000.0), 1_000, false),
+            (None, 88_000, false),
+        ] {
+            let known = Known { spent: spent(over), at };
+            assert_eq!(known.is_due(&pool("a", last_tick_s), now), expected, "{over:?}");
+            assert!(!known.is_due(&pool("a", 90_000), at), "just told");
+        }
+        tokio::time::advance(RETRY_AFTER).await;
+        let unread = Known { spent: spent(None), at };
+        assert!(unread.is_due(&pool("a", 0), Instant::now()));
     }
 
     #[tokio::test(start_paused = true)]
