@@ -61,13 +61,16 @@ pub enum Fault {
     MetricsGarbage,
     /// `/metrics` answers with tens of megabytes.
     MetricsHuge,
+    /// From the answer after so many on, `/metrics` has other names for what runs and what waits, as
+    /// after an upgrade.
+    MetricsRenamed(u32),
 }
 
 /// A fault's name that is not one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unknown fault {0:?}: it must be never-ready, start-fails, crash-after=N, metrics-hang, \
-     metrics-garbage or metrics-huge"
+     metrics-garbage, metrics-huge or metrics-renamed=N"
 )]
 pub struct FaultError(String);
 
@@ -177,6 +180,9 @@ impl FromStr for Fault {
         if let Some(count) = text.strip_prefix("crash-after=") {
             return count.parse().map(Self::CrashAfter).map_err(|_| unknown());
         }
+        if let Some(count) = text.strip_prefix("metrics-renamed=") {
+            return count.parse().map(Self::MetricsRenamed).map_err(|_| unknown());
+        }
         match text {
             "never-ready" => Ok(Self::NeverReady),
             "start-fails" => Ok(Self::StartFails),
@@ -230,6 +236,7 @@ mod tests {
     fn faults_have_names() {
         assert_eq!("never-ready".parse(), Ok(Fault::NeverReady));
         assert_eq!("crash-after=3".parse(), Ok(Fault::CrashAfter(3)));
+        assert_eq!("metrics-renamed=0".parse(), Ok(Fault::MetricsRenamed(0)));
         assert!("crash-after=x".parse::<Fault>().is_err());
         assert!("".parse::<Fault>().is_err());
     }

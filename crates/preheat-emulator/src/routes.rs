@@ -38,6 +38,8 @@ pub(crate) struct Service {
     pub(crate) load: Arc<AtomicU32>,
     /// Completion requests taken so far, for [`Fault::CrashAfter`].
     pub(crate) taken: AtomicU32,
+    /// Answers of `/metrics` so far, for [`Fault::MetricsRenamed`].
+    pub(crate) told: AtomicU32,
     /// Told when the process is to die.
     pub(crate) crash: Notify,
     /// Model time at which serving began, Unix seconds.
@@ -186,7 +188,11 @@ impl Service {
                 ));
             }
             Some(
-                Fault::NeverReady | Fault::StartFails | Fault::CrashAfter(_) | Fault::MetricsHuge,
+                Fault::NeverReady
+                | Fault::StartFails
+                | Fault::CrashAfter(_)
+                | Fault::MetricsHuge
+                | Fault::MetricsRenamed(_),
             )
             | None => {}
         }
@@ -198,6 +204,11 @@ impl Service {
         if self.fault == Some(Fault::MetricsHuge) {
             const PADDING: &str = "# This line is padding, so that the answer gets very long.\n";
             before_http.push_str(&PADDING.repeat(HUGE_BYTES / PADDING.len()));
+        }
+        if let Some(Fault::MetricsRenamed(after)) = self.fault
+            && self.told.fetch_add(1, Ordering::Relaxed) >= after
+        {
+            before_http = before_http.replace("vllm:num_requests_", "vllm:requests_");
         }
         Ok(Reply::ok(METRICS, before_http.into()))
     }

@@ -148,6 +148,7 @@ impl Server {
             http: Arc::new(Mutex::new(HttpMetrics::new(created))),
             load: Arc::new(AtomicU32::new(0)),
             taken: AtomicU32::new(0),
+            told: AtomicU32::new(0),
             crash: Notify::new(),
             created: now.as_nanos() / 1_000_000_000,
             id_salt: now.as_nanos() ^ (u64::from(port) << 48),

@@ -214,7 +214,8 @@ impl LocalWorld {
             let Some(signals) = store.get(replica.id) else { continue };
             replica.in_flight = signals.last().and_then(|scrape| scrape.value.running);
             let trouble = signals.trouble().map(str::to_owned);
-            replica.last_error = replica.last_error.take().or(trouble);
+            // What is wrong now comes before what was wrong when it crashed.
+            replica.last_error = trouble.or_else(|| replica.last_error.take());
         }
         status
     }

@@ -312,7 +312,8 @@ async fn queries_tell_in_the_engines_place() {
         "{trouble}"
     );
     assert!(matches!(results[2].1, Err(ScrapeError::Unseen(_))));
-    assert_eq!(seen.lock().unwrap().len(), 6, "three queries, and three series that they read");
+    // Three queries, three series that they read, and whether the pod of which they tell nothing is up.
+    assert_eq!(seen.lock().unwrap().len(), 7);
 }
 
 #[tokio::test]

@@ -341,7 +341,7 @@ pub(crate) struct EngineArgs {
     #[arg(long)]
     pub(crate) max_num_queued_reqs: Option<u32>,
     /// Misbehave: never-ready, start-fails, crash-after=N, metrics-hang, metrics-garbage,
-    /// metrics-huge
+    /// metrics-huge, metrics-renamed=N
     #[arg(long)]
     pub(crate) fault: Option<String>,
 }

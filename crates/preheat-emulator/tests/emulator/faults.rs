@@ -86,3 +86,14 @@ async fn metrics_can_be_garbage_or_huge() {
     assert!(huge.body.len() > 30_000_000);
     assert!(huge.body.starts_with(b"# HELP vllm:"));
 }
+
+#[tokio::test]
+async fn metrics_can_get_other_names_while_it_runs() {
+    let emulator = serving(Fault::MetricsRenamed(1)).await;
+    assert_eq!(emulator.metrics().await.inside(), (0.0, 0.0));
+    for _ in 0..2 {
+        let after = emulator.metrics().await.0;
+        assert!(after.contains("\nvllm:requests_running{"), "{after}");
+        assert!(!after.contains("vllm:num_requests_"), "{after}");
+    }
+}

@@ -3,15 +3,19 @@
 //!
 //! **Invariant:** a series that was not in the body is `None`, never zero.
 
+use std::collections::BTreeSet;
+
 use preheat_core::Utilization;
 
 pub mod known;
 mod reader;
 mod series;
 pub mod table;
+mod untold;
 
 pub use reader::{Dialects, Unrecognised};
-pub use table::Signal;
+pub use table::{Signal, Text};
+pub use untold::{Told, Untold};
 
 /// One scrape of one replica, summed over the engines inside it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,43 +41,16 @@ pub struct EngineScrape {
     pub ttft: Option<Histogram>,
     /// Inter-token latency since the engine started.
     pub itl: Option<Histogram>,
-    /// What must be told and was not: the engine has given it another name, most likely.
-    pub missing: Vec<MissingSignal>,
-    /// Where something is missing: names in the body that begin as the dialect's do and that it does
-    /// not know.
-    pub unknown: Vec<String>,
-}
-
-/// A signal that a dialect tells, and that a body does not have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MissingSignal {
-    /// What is missing.
-    pub signal: &'static str,
-    /// What it was looked for as.
-    pub names: Vec<String>,
+    /// Which name told each signal that was told.
+    pub told_by: Vec<(Signal, Text)>,
+    /// What the dialect tells and the body does not: of another version, or renamed.
+    pub untold: Vec<Untold>,
 }
 
 impl EngineScrape {
-    /// What is missing, as a sentence; `None` when nothing is.
+    /// What it lacks that must be told, by itself, as a sentence: nobody knows what was told before.
     pub fn trouble(&self) -> Option<String> {
-        let missing = self
-            .missing
-            .iter()
-            .map(|signal| format!("{} (`{}`)", signal.signal, signal.names.join("` or `")));
-        let missing: Vec<String> = missing.collect();
-        if missing.is_empty() {
-            return None;
-        }
-        let (dialect, missing) = (self.dialect.unwrap_or("?"), missing.join(" and "));
-        let known = format!("its {dialect} metrics do not tell {missing}");
-        if self.unknown.is_empty() {
-            return Some(format!("{known}; what is inside is not known, and it is held"));
-        }
-        let unknown = self.unknown.join("`, `");
-        Some(format!(
-            "{known}; it has `{unknown}`, which are not known: if one is its new name, set \
-             `engine.metrics`; until then what is inside is not known, and it is held"
-        ))
+        Told::default().trouble(self, &BTreeSet::new())
     }
 }
 

@@ -6,7 +6,7 @@
 //! **Invariant:** `_created` series are times and never counters; no series is chosen by the name of
 //! its model: two models in one engine, and adapters, are all in it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
 
 use preheat_api::dialect::{Dialect as Choice, DialectName, MetricNames, MetricQueries};
@@ -14,12 +14,12 @@ use preheat_core::Utilization;
 
 use super::known;
 use super::series::{Cell, CellSpec, Form as CellForm, Part};
-use super::table::{Dialect, Form, Signal, Source};
-use super::{EngineCounters, EngineScrape, Histogram, MissingSignal};
+use super::table::{Dialect, Form, Row, Signal, Source};
+use super::{EngineCounters, EngineScrape, Histogram, Text, Untold, untold};
 use crate::exposition::{Exposition, Format};
 
-/// Names that are told of at most where a body has none that is known.
-const UNKNOWN_NAMES_MAX: usize = 5;
+/// Names that are looked at for one that may be new; ten times as many as any engine has.
+const UNKNOWN_NAMES_MAX: usize = 2_000;
 
 /// Dialects that a body may be of, and where in them each series belongs.
 #[derive(Debug)]
@@ -122,6 +122,27 @@ impl Dialects {
         self.index.keys().filter_map(|name| std::str::from_utf8(name).ok())
     }
 
+    /// Whether a series of that name is read.
+    pub fn knows(&self, name: &str) -> bool {
+        self.index.contains_key(name.as_bytes())
+    }
+
+    /// What names begin with that may be new ones: as the dialects' do, or as a user's own, to the end
+    /// of its first word.
+    pub fn prefixes(&self) -> BTreeSet<&str> {
+        let mut prefixes = BTreeSet::new();
+        for of in &self.compiled {
+            prefixes.extend(of.dialect.prefixes);
+            if of.dialect.prefixes.is_empty() {
+                let first_word =
+                    |name: &'_ str| name.find(['_', ':']).map_or(name.len(), |at| at + 1);
+                let names = of.cells.iter().map(|cell| cell.name());
+                prefixes.extend(names.filter_map(|name| name.get(..first_word(name))));
+            }
+        }
+        prefixes
+    }
+
     /// Whether there is a choice.
     pub fn are_several(&self) -> bool {
         self.compiled.len() > 1
@@ -168,14 +189,18 @@ impl Dialects {
                 expected: self.titles(),
                 bytes: body.len(),
                 malformed: exposition.malformed(),
-                unknown: self.unknown(body, format, None),
+                unknown: self.unknown(body, format),
             });
         };
         let mut scrape = compiled.scrape(cells);
-        let missing = |signal: &Signal| compiled.missing(*signal, cells);
-        scrape.missing = Signal::ESSENTIAL.iter().filter_map(missing).collect();
-        if !scrape.missing.is_empty() {
-            scrape.unknown = self.unknown(body, format, Some(&compiled.dialect));
+        let rows = &compiled.dialect.rows;
+        let untold = |signal: &Signal| compiled.source(*signal, cells).is_none();
+        let untold: Vec<Signal> = rows.iter().map(|row| row.signal).filter(untold).collect();
+        if !untold.is_empty() {
+            let prefixes = compiled.dialect.prefixes;
+            let unknown = self.names(body, format, |name| begins(name, prefixes));
+            let of = |signal| compiled.untold(signal, &unknown);
+            scrape.untold = untold.into_iter().map(of).collect();
         }
         Ok(scrape)
     }
@@ -185,30 +210,56 @@ impl Dialects {
         titles.join(", ")
     }
 
-    /// Gauges whose names begin as the dialect's do and that no table has.
-    fn unknown(&self, body: &[u8], format: Format, of: Option<&Dialect>) -> Vec<String> {
-        let dialects = self.compiled.iter().map(|compiled| &compiled.dialect);
-        let prefixes: Vec<&[u8]> = dialects
-            .filter(|dialect| of.is_none_or(|of| of == *dialect))
-            .flat_map(|dialect| dialect.prefixes)
-            .map(|prefix| prefix.as_bytes())
-            .collect();
-        let mut names: Vec<String> = Vec::new();
+    /// Names in a body of which nothing is known that may be new ones of what must be told: those
+    /// that begin as a dialect's do, or else those that look like its names but for the prefix.
+    fn unknown(&self, body: &[u8], format: Format) -> Vec<String> {
+        let dialects = || self.compiled.iter().map(|compiled| &compiled.dialect);
+        let prefixes: Vec<&str> =
+            dialects().flat_map(|dialect| dialect.prefixes).copied().collect();
+        let is_value = |name: &str| !VALUES_NOT.iter().any(|end| name.ends_with(end));
+        let begins = |name: &[u8]| !prefixes.is_empty() && begins(name, &prefixes);
+        let mut names = self.names(body, format, begins);
+        names.retain(|name| is_value(name));
+        if names.is_empty() {
+            let sources: Vec<&Source> = dialects()
+                .flat_map(|dialect| Signal::ESSENTIAL.map(|signal| dialect.sources(signal)))
+                .flatten()
+                .collect();
+            names = self.names(body, format, |_| true);
+            names.retain(|name| is_value(name) && untold::is_like_essential(name, &sources));
+        }
+        names.into_iter().take(untold::NAMES_MAX).collect()
+    }
+
+    /// Names of series that are not read and that `are` holds for.
+    fn names(&self, body: &[u8], format: Format, are: impl Fn(&[u8]) -> bool) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        let mut before: Vec<u8> = Vec::new();
         let mut exposition = Exposition::new(body, format);
-        let looks_like = |name: &[u8]| {
-            prefixes.iter().any(|prefix| name.starts_with(prefix))
-                && !self.index.contains_key(name)
-                && [&b"_bucket"[..], b"_sum", b"_count", b"_total", b"_created", b"_info"]
-                    .iter()
-                    .all(|suffix| !name.ends_with(suffix))
-        };
-        while let Some(sample) = exposition.next_sample_where(looks_like) {
-            if names.len() < UNKNOWN_NAMES_MAX && !names.contains(&sample.name.to_string()) {
-                names.push(sample.name.into_owned());
+        // Lines of one metric stand together.
+        while let Some(sample) = exposition.next_sample_where(|name| {
+            let is_new = name != before.as_slice() && are(name) && !self.index.contains_key(name);
+            if is_new {
+                before.clear();
+                before.extend_from_slice(name);
             }
+            is_new
+        }) {
+            if names.len() >= UNKNOWN_NAMES_MAX {
+                break;
+            }
+            names.insert(sample.name.into_owned());
         }
         names
     }
+}
+
+/// Ends of names that tell neither what runs nor what waits.
+const VALUES_NOT: [&str; 6] = ["_bucket", "_sum", "_count", "_total", "_created", "_info"];
+
+/// A user's own names begin as they like.
+fn begins(name: &[u8], prefixes: &[&str]) -> bool {
+    prefixes.is_empty() || prefixes.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
 }
 
 impl Compiled {
@@ -238,20 +289,35 @@ impl Compiled {
     /// The first source of a signal that is in the body.
     fn source(&self, signal: Signal, cells: &[Cell]) -> Option<&SourceCells> {
         let (_, sources) = self.rows.iter().find(|(of, _)| *of == signal)?;
-        sources.iter().find(|source| {
+        sources.get(self.told_at(signal, cells)?)
+    }
+
+    /// Its place among the sources of the signal.
+    fn told_at(&self, signal: Signal, cells: &[Cell]) -> Option<usize> {
+        let (_, sources) = self.rows.iter().find(|(of, _)| *of == signal)?;
+        sources.iter().position(|source| {
             let there = |at: usize| cells.get(at).is_some_and(|cell| !cell.is_empty());
             there(source.main) && source.other.is_none_or(there)
         })
     }
 
     /// What tells a signal and is not there.
-    fn missing(&self, signal: Signal, cells: &[Cell]) -> Option<MissingSignal> {
+    fn untold(&self, signal: Signal, unknown: &BTreeSet<String>) -> Untold {
         let sources = self.dialect.sources(signal);
-        if self.source(signal, cells).is_some() || sources.is_empty() {
-            return None;
+        Untold {
+            signal,
+            names: sources.iter().map(|source| source.name.to_string()).collect(),
+            like: untold::like(signal, sources, unknown, self.dialect.prefixes),
         }
-        let names = sources.iter().map(|source| source.name.to_string()).collect();
-        Some(MissingSignal { signal: signal.name(), names })
+    }
+
+    /// Which name tells each signal that is told.
+    fn told_by(&self, cells: &[Cell]) -> Vec<(Signal, Text)> {
+        let told = |row: &Row| {
+            let at = self.told_at(row.signal, cells)?;
+            Some((row.signal, row.sources.get(at)?.name.clone()))
+        };
+        self.dialect.rows.iter().filter_map(told).collect()
     }
 
     fn scrape(&self, cells: &[Cell]) -> EngineScrape {
@@ -276,8 +342,8 @@ impl Compiled {
             },
             ttft: latency(Signal::Ttft),
             itl: latency(Signal::Itl),
-            missing: Vec::new(),
-            unknown: Vec::new(),
+            told_by: self.told_by(cells),
+            untold: Vec::new(),
         }
     }
 

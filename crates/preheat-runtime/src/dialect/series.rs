@@ -46,6 +46,10 @@ impl CellSpec {
         Self { name: name.to_owned(), form, only }
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Names of its series.
     pub(super) fn series(&self) -> Vec<(String, Part)> {
         let Form::Histogram = self.form else { return vec![(self.name.clone(), Part::Value)] };

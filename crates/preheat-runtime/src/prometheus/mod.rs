@@ -10,6 +10,7 @@ mod client;
 mod queried;
 mod recorded;
 mod source;
+mod there;
 mod total;
 
 pub use answer::{AnswerError, Point, Series};

@@ -3,6 +3,7 @@
 //! **Invariant:** what a query tells of a replica is as old as the oldest of the series that it reads
 //! of that replica. The time of the query is nobody's: Prometheus answers with what it saw last.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use preheat_core::{Instant, ReplicaId, Sample};
 use super::answer::Series;
 use super::client::PrometheusError;
 use super::source::{LOOKBACK, PodSource, read};
+use super::there::{self, There};
 use crate::clock::Clock;
 use crate::dialect::Dialects;
 use crate::scrape::{ScrapeError, ScrapeResult};
@@ -40,11 +42,13 @@ impl PodSource {
         }
         match self.answers(queries).await {
             Ok(answers) => {
-                let dialects = Dialects::queried(queries);
+                let now = clock.now();
                 let told = |(id, pod): &(ReplicaId, &str)| {
-                    (*id, self.told_of(&answers, &dialects, namespace, pod, clock.now()))
+                    (*id, self.told_of(&answers, queries, namespace, pod, now))
                 };
-                pods.iter().map(told).collect()
+                let mut told: Vec<(ReplicaId, ScrapeResult)> = pods.iter().map(told).collect();
+                self.tell_silent_from_gone(namespace, pods, &mut told).await;
+                told
             }
             Err(error) => {
                 let error = Arc::new(error);
@@ -52,6 +56,35 @@ impl PodSource {
                     (*id, Err(ScrapeError::Prometheus(Arc::clone(&error))))
                 };
                 pods.iter().map(failed).collect()
+            }
+        }
+    }
+
+    /// A pod of which the queries tell nothing, and which is scraped all the same, has other metrics.
+    async fn tell_silent_from_gone(
+        &self,
+        namespace: &str,
+        pods: &[(ReplicaId, &str)],
+        told: &mut [(ReplicaId, ScrapeResult)],
+    ) {
+        let is_unseen =
+            |(_, result): &(ReplicaId, ScrapeResult)| matches!(result, Err(ScrapeError::Unseen(_)));
+        let unseen: Vec<&str> = pods
+            .iter()
+            .zip(&*told)
+            .filter(|(_, it)| is_unseen(it))
+            .map(|((_, pod), _)| *pod)
+            .collect();
+        if unseen.is_empty() {
+            return;
+        }
+        let selector = format!("namespace=\"{namespace}\"");
+        let query = there::query(&BTreeSet::new(), &selector, &self.pod_label, &unseen);
+        let there = there::ask(&self.prometheus, &query, &self.pod_label).await;
+        for ((_, pod), result) in pods.iter().zip(told) {
+            if is_unseen(result) && there.get(*pod).is_some_and(There::is_up) {
+                let silence = "nothing that `engine.queries` ask for is there of it".to_owned();
+                result.1 = Err(ScrapeError::Untold(silence));
             }
         }
     }
@@ -73,7 +106,7 @@ impl PodSource {
     fn told_of(
         &self,
         answers: &Answers,
-        dialects: &Dialects,
+        queries: &MetricQueries,
         namespace: &str,
         pod: &str,
         now: Instant,
@@ -99,7 +132,19 @@ impl PodSource {
                 ScrapeError::Unseen(LOOKBACK)
             });
         };
-        let scrape = read(told, dialects).map_err(ScrapeError::Malformed)?;
+        let mut scrape = read(told, &Dialects::queried(queries), &BTreeSet::new())
+            .map_err(ScrapeError::Malformed)?;
+        // Of a signal that is not told, a user knows the expression.
+        let spelled = |key: &str| {
+            let given = queries.given().find(|(of, _)| *of == key);
+            given.map_or_else(|| key.to_owned(), |(_, query)| query.as_str().to_owned())
+        };
+        for (_, name) in &mut scrape.told_by {
+            *name = spelled(name).into();
+        }
+        for name in scrape.untold.iter_mut().flat_map(|untold| &mut untold.names) {
+            *name = spelled(name);
+        }
         Ok(Sample::new(scrape, Instant::ORIGIN.saturating_add(oldest).min(now)))
     }
 }

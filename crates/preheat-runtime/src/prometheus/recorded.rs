@@ -6,7 +6,7 @@
 //!
 //! **Invariant:** pure; a step is observed once all is known that its observation needs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use preheat_core::{
@@ -44,7 +44,7 @@ impl Round {
         }
         let seen = replicas
             .into_iter()
-            .map(|(replica, values)| (replica.to_owned(), read(values, dialects)))
+            .map(|(replica, values)| (replica.to_owned(), read(values, dialects, &BTreeSet::new())))
             .collect();
         Self { at: Instant::ORIGIN.saturating_add(Duration::from_secs(at)), seen }
     }

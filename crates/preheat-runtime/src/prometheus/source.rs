@@ -3,7 +3,7 @@
 //! **Invariant:** a replica's scrape has the time of its oldest newest value: what Prometheus has not
 //! seen for long is old, whatever the time of the query.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use preheat_core::{Instant, ReplicaId, Sample};
 
 use super::answer::Series;
 use super::client::Prometheus;
+use super::there::{self, There};
 use crate::clock::Clock;
 use crate::dialect::{Dialects, EngineScrape, Unrecognised};
 use crate::exposition::Format;
@@ -46,10 +47,12 @@ impl PodSource {
         let query = pod_query(dialects, &selector, &self.pod_label, &names, LOOKBACK);
         match self.prometheus.instant(&query, None).await {
             Ok(series) => {
-                let mut seen = pod_scrapes(&series, dialects, &self.pod_label, clock.now());
+                let now = clock.now();
+                let seen = pod_scrapes(&series, dialects, &self.pod_label, now);
+                let there = self.there(dialects, &selector, &names, &seen, now).await;
                 let result = |(id, name): &(ReplicaId, &str)| {
-                    let seen = seen.remove(*name).ok_or(ScrapeError::Unseen(LOOKBACK));
-                    (*id, seen.and_then(|seen| seen.map_err(ScrapeError::Malformed)))
+                    let (seen, there) = (seen.get(*name), there.get(*name));
+                    (*id, self.told(&series, dialects, name, seen.cloned(), there, now))
                 };
                 pods.iter().map(result).collect()
             }
@@ -61,6 +64,49 @@ impl PodSource {
                 pods.iter().map(failed).collect()
             }
         }
+    }
+}
+
+impl PodSource {
+    /// What else there is of pods that tell too little.
+    async fn there(
+        &self,
+        dialects: &Dialects,
+        selector: &str,
+        pods: &[&str],
+        seen: &BTreeMap<String, PodScrape>,
+        now: Instant,
+    ) -> BTreeMap<String, There> {
+        let doubtful = pods.iter().filter(|pod| there::is_doubtful(seen.get(**pod), now));
+        let doubtful: Vec<&str> = doubtful.copied().collect();
+        if doubtful.is_empty() {
+            return BTreeMap::new();
+        }
+        let query = there::query(&dialects.prefixes(), selector, &self.pod_label, &doubtful);
+        there::ask(&self.prometheus, &query, &self.pod_label).await
+    }
+
+    /// What was seen of a pod, with the names that may be new ones of what it lacks.
+    fn told(
+        &self,
+        series: &[Series],
+        dialects: &Dialects,
+        pod: &str,
+        seen: Option<PodScrape>,
+        there: Option<&There>,
+        now: Instant,
+    ) -> ScrapeResult {
+        let Some(there) = there else {
+            let seen = seen.ok_or(ScrapeError::Unseen(LOOKBACK))?;
+            return seen.map_err(ScrapeError::Malformed);
+        };
+        if let Some(silence) = there.silence(dialects) {
+            return Err(ScrapeError::Untold(silence));
+        }
+        seen.ok_or(ScrapeError::Unseen(LOOKBACK))?.map_err(ScrapeError::Malformed)?;
+        let of_pod = series.iter().filter(|one| one.label(&self.pod_label) == Some(pod));
+        scrape(&of_pod.collect::<Vec<_>>(), dialects, &there.names, now)
+            .map_err(ScrapeError::Malformed)
     }
 }
 
@@ -78,10 +124,15 @@ pub fn pod_query(
 ) -> String {
     let mut names: Vec<&str> = dialects.series_names().collect();
     names.sort_unstable();
-    let (names, pods) = (names.join("|"), pods.join("|").replace('.', "\\\\."));
+    let (names, pods) = (names.join("|"), one_of(pods));
     let selector = if selector.is_empty() { String::new() } else { format!(",{selector}") };
     let lookback = lookback.as_secs().max(1);
     format!("{{__name__=~\"{names}\",{pod_label}=~\"{pods}\"{selector}}}[{lookback}s]")
+}
+
+/// Names, for a matcher by regular expression.
+pub(super) fn one_of(names: &[&str]) -> String {
+    names.join("|").replace('.', "\\\\.")
 }
 
 /// What it answered, pod by pod. `now` bounds the times: a clock that runs ahead makes nothing fresh.
@@ -97,26 +148,34 @@ pub fn pod_scrapes(
             pods.entry(pod).or_default().push(one);
         }
     }
-    let read =
-        |(pod, series): (&str, Vec<&Series>)| (pod.to_owned(), scrape(&series, dialects, now));
+    let read = |(pod, series): (&str, Vec<&Series>)| {
+        (pod.to_owned(), scrape(&series, dialects, &BTreeSet::new(), now))
+    };
     pods.into_iter().map(read).collect()
 }
 
-fn scrape(series: &[&Series], dialects: &Dialects, now: Instant) -> PodScrape {
+fn scrape(
+    series: &[&Series],
+    dialects: &Dialects,
+    names: &BTreeSet<String>,
+    now: Instant,
+) -> PodScrape {
     let newest = |one: &&Series| one.points.last().map_or(f64::NEG_INFINITY, |point| point.at);
     // A series that ended before the last scrape is not there any more.
     let last = series.iter().map(newest).fold(f64::NEG_INFINITY, f64::max);
     let values = series.iter().filter(|one| newest(one) >= last);
     let values = values.filter_map(|one| Some((*one, one.points.last()?.value)));
-    let scrape = read(values, dialects)?;
+    let scrape = read(values, dialects, names)?;
     let at = Duration::try_from_secs_f64(last).unwrap_or_default();
     Ok(Sample::new(scrape, Instant::ORIGIN.saturating_add(at).min(now)))
 }
 
-/// Series of one pod with a value of each, as if the pod had served them.
+/// Series of one pod with a value of each, as if the pod had served them, and more names, of which
+/// nothing is read.
 pub(super) fn read<'a>(
     values: impl IntoIterator<Item = (&'a Series, f64)>,
     dialects: &Dialects,
+    names: &BTreeSet<String>,
 ) -> Result<EngineScrape, Unrecognised> {
     let mut body = String::new();
     let mut seen = HashSet::new();
@@ -135,6 +194,9 @@ pub(super) fn read<'a>(
         if seen.insert(line.clone()) {
             body.push_str(&format!("{line} {value}\n"));
         }
+    }
+    for name in names.iter().filter(|name| !dialects.knows(name)) {
+        body.push_str(&format!("{name} NaN\n"));
     }
     dialects.read(body.as_bytes(), Format::Text)
 }

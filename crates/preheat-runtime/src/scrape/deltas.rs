@@ -39,6 +39,19 @@ pub fn restarted(earlier: &EngineScrape, later: &EngineScrape) -> bool {
         || histogram_fell(&earlier.itl, &later.itl)
 }
 
+/// Whether `later` is surely of the same life of the engine as `earlier`: some total is in both, and
+/// none fell.
+pub fn continues(earlier: &EngineScrape, later: &EngineScrape) -> bool {
+    let (before, after) = (&earlier.counters, &later.counters);
+    let has_both = before.completions.is_some() && after.completions.is_some()
+        || before.prompt_tokens.is_some() && after.prompt_tokens.is_some()
+        || before.generation_tokens.is_some() && after.generation_tokens.is_some()
+        || before.preemptions.is_some() && after.preemptions.is_some()
+        || earlier.ttft.is_some() && later.ttft.is_some()
+        || earlier.itl.is_some() && later.itl.is_some();
+    has_both && !restarted(earlier, later)
+}
+
 /// What was counted between two scrapes. After a restart that is the new value, as everything in it
 /// was counted since. `None` unless both scrapes have completions and tokens and time
 /// passed between them; preemptions are told only by some engines.

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::dialect::{Dialects, EngineScrape, Unrecognised};
+use crate::dialect::{Dialects, EngineScrape, Told, Unrecognised};
 use crate::exposition::Format;
 use crate::prometheus::PrometheusError;
 
@@ -121,6 +121,9 @@ pub enum ScrapeError {
     /// A Prometheus is asked in its place, and has not seen it for so long.
     #[error("Prometheus has seen nothing of it for {0:?}")]
     Unseen(Duration),
+    /// A Prometheus is asked in its place, and scrapes it, but has nothing of what is asked for.
+    #[error("Prometheus scrapes it (`up` is 1), and {0}")]
+    Untold(String),
     /// A Prometheus is asked in its place, by queries that tell no replica from another.
     #[error("what `engine.queries` read has no label `{0}`, by which replicas are told apart")]
     Unlabelled(String),
@@ -134,9 +137,10 @@ pub enum ScrapeError {
 
 impl ScrapeError {
     /// What somebody has to change before it can be read; `None` where it may be read the next time.
-    fn trouble(&self) -> Option<String> {
+    fn trouble(&self, told: &Told) -> Option<String> {
         match self {
-            Self::Malformed(unrecognised) => Some(unrecognised.to_string()),
+            Self::Malformed(unrecognised) => Some(told.unseen(&unrecognised.to_string())),
+            Self::Untold(_) => Some(told.unseen(&self.to_string())),
             Self::Unlabelled(_) => Some(self.to_string()),
             Self::Prometheus(error) => {
                 let says = error.refusal()?;

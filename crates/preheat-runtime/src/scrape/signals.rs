@@ -3,14 +3,14 @@
 //! **Invariant:** a failed scrape changes no signal. What was seen last keeps the time it was seen
 //! at and grows stale; it never turns into zero.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use preheat_core::{Counters, LatencyMean, LatencyWindow, ReplicaId, ReplicaObservation, Sample};
 
 use super::ScrapeResult;
-use super::deltas::{LatencyHistory, counters_between, itl_between, restarted};
-use crate::dialect::{EngineScrape, SleepState};
+use super::deltas::{LatencyHistory, continues, counters_between, itl_between, restarted};
+use crate::dialect::{EngineScrape, Signal, SleepState, Told};
 
 /// Time that latency quantiles are taken over, unless a caller says otherwise: long enough for a
 /// p99 that rests on more than a handful of requests, short enough to follow a change of load.
@@ -20,6 +20,8 @@ pub const LATENCY_WINDOW_DEFAULT: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct SignalStore {
     latency_window: Duration,
+    /// Of replicas that are gone, too: an upgrade replaces one by another.
+    told: Told,
     replicas: BTreeMap<ReplicaId, ReplicaSignals>,
 }
 
@@ -32,6 +34,8 @@ pub struct ReplicaSignals {
     ttft: LatencyHistory,
     itl: Option<Sample<LatencyMean>>,
     failures_in_a_row: u32,
+    /// What it told in this life.
+    told: BTreeSet<Signal>,
     /// What the last scrapes that failed or lacked something had in common.
     trouble: Option<String>,
     trouble_told: bool,
@@ -45,8 +49,8 @@ impl Default for SignalStore {
 
 impl SignalStore {
     /// An empty store whose latency quantiles are over the last `latency_window` of model time.
-    pub const fn new(latency_window: Duration) -> Self {
-        Self { latency_window, replicas: BTreeMap::new() }
+    pub fn new(latency_window: Duration) -> Self {
+        Self { latency_window, told: Told::default(), replicas: BTreeMap::new() }
     }
 
     /// Takes in the results of one round of scrapes.
@@ -62,22 +66,29 @@ impl SignalStore {
         let signals =
             self.replicas.entry(id).or_insert_with(|| ReplicaSignals::new(latency_window));
         match result {
-            Ok(scrape) => signals.succeeded(scrape),
+            Ok(scrape) => {
+                self.told.remember(&scrape.value);
+                signals.succeeded(scrape, &self.told);
+            }
             Err(error) => {
                 signals.failures_in_a_row = signals.failures_in_a_row.saturating_add(1);
                 // What does not come back by itself is said; that it did not answer is seen anyway.
-                if let Some(trouble) = error.trouble() {
+                if let Some(trouble) = error.trouble(&self.told) {
                     signals.set_trouble(Some(trouble));
                 }
             }
         }
     }
 
-    /// What replicas' metrics lack that they must tell, each said once.
+    /// What replicas' metrics lack that they told or must tell, each said once, and of the first
+    /// that lacks it: after an upgrade all of them do.
     pub fn new_troubles(&mut self) -> Vec<(ReplicaId, String)> {
+        let told = self.replicas.values().filter(|signals| signals.trouble_told);
+        let mut told: BTreeSet<String> = told.filter_map(|it| it.trouble.clone()).collect();
         let new = |(id, signals): (&ReplicaId, &mut ReplicaSignals)| {
             let trouble = signals.trouble.clone()?;
-            (!std::mem::replace(&mut signals.trouble_told, true)).then_some((*id, trouble))
+            signals.trouble_told = true;
+            told.insert(trouble.clone()).then_some((*id, trouble))
         };
         self.replicas.iter_mut().filter_map(new).collect()
     }
@@ -114,12 +125,13 @@ impl ReplicaSignals {
             ttft: LatencyHistory::new(latency_window),
             itl: None,
             failures_in_a_row: 0,
+            told: BTreeSet::new(),
             trouble: None,
             trouble_told: false,
         }
     }
 
-    /// What its metrics lack that they must tell.
+    /// What its metrics lack that they told before or must tell.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
@@ -162,9 +174,18 @@ impl ReplicaSignals {
         self.itl
     }
 
-    fn succeeded(&mut self, scrape: Sample<EngineScrape>) {
+    fn succeeded(&mut self, scrape: Sample<EngineScrape>, told: &Told) {
         self.failures_in_a_row = 0;
-        self.set_trouble(scrape.value.trouble());
+        let last = self.last.as_ref().map(|last| &last.value);
+        if !last.is_some_and(|last| {
+            last.dialect == scrape.value.dialect && continues(last, &scrape.value)
+        }) {
+            self.told.clear();
+        }
+        self.told.extend(scrape.value.told_by.iter().map(|(signal, _)| *signal));
+        let has = |signal: &Signal| scrape.value.told_by.iter().any(|(told, _)| told == signal);
+        let lost = self.told.iter().filter(|signal| !has(signal)).copied().collect();
+        self.set_trouble(told.trouble(&scrape.value, &lost));
         let mut is_restart = false;
         if let Some(last) = &self.last {
             if scrape.observed_at <= last.observed_at {

@@ -183,6 +183,7 @@ pub(crate) fn outcome(result: &ScrapeResult) -> String {
             error @ (ScrapeError::Lost(_)
             | ScrapeError::Unseen(_)
             | ScrapeError::Unlabelled(_)
+            | ScrapeError::Untold(_)
             | ScrapeError::Prometheus(_)),
         ) => error.to_string(),
     }

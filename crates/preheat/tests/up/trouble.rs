@@ -114,6 +114,39 @@ async fn metrics_that_cannot_be_read_stop_neither_serving_nor_growing() {
     }
 }
 
+/// As after an upgrade under a running preheat: the old names are told from one answer to the next by
+/// others, which nobody knows.
+#[tokio::test]
+async fn an_engine_that_renames_its_metrics_is_told_of_once_and_is_not_idle() {
+    let stage = Stage::new();
+    let pool = "minReplicas: 2, maxReplicas: 2, coldStart: {p50: 5s, p90: 5s}";
+    let mut up = stage.up(&stage.config(50.0, pool, &faulty("metrics-renamed=10", "5s")));
+    stage.ready(2).await;
+    let told = |pool: &PoolStatus| pool.in_flight.filter(|_| pool.queue_depth.is_some());
+    assert_eq!(stage.pool("names that are known", told).await, 0);
+    let renamed = |pool: &PoolStatus| {
+        let errors: Option<Vec<String>> =
+            pool.replicas.iter().map(|replica| replica.last_error.clone()).collect();
+        errors.filter(|_| pool.in_flight.is_none() && pool.queue_depth.is_none())
+    };
+    let errors = stage.pool("absent, not zero", renamed).await;
+    for part in [
+        "requests running any more, which `vllm:num_requests_running` told before, but have \
+         `vllm:requests_running`",
+        "requests waiting any more, which `vllm:num_requests_waiting` told before",
+    ] {
+        assert!(errors.iter().all(|error| error.contains(part)), "{errors:?}");
+    }
+    let ticks = stage.pool("a tick", |pool| Some(pool.totals.ticks)).await;
+    let later = |pool: &PoolStatus| (pool.totals.ticks >= ticks + 20).then_some(pool.ready);
+    assert_eq!(stage.pool("twenty ticks later", later).await, 2);
+    let log = fs::read_to_string(stage.path("up.log")).expect("a log");
+    assert_eq!(log.matches("`vllm:num_requests_running` told before").count(), 1, "{log}");
+    assert!(up.terminate().await.success());
+    assert_eq!(stage.processes(), []);
+    stage.replay_agrees();
+}
+
 /// Stopped by a signal, it still has its process and its connections, and says nothing.
 #[tokio::test]
 async fn an_engine_that_falls_silent_while_it_drains_keeps_its_stream() {

@@ -65,13 +65,18 @@ fn only_the_sleep_state_tells_that_an_engine_sleeps() {
 #[test]
 fn a_missing_series_is_none() {
     let scrape = scrape("vllm:num_requests_running{engine=\"0\"} 3\n");
-    let missing = MissingSignal {
-        signal: "requests waiting",
+    let waiting = Untold {
+        signal: Signal::Waiting,
         names: vec!["vllm:num_requests_waiting".to_owned()],
+        like: Vec::new(),
     };
+    assert_eq!((scrape.running, scrape.untold.len()), (Some(3), 10));
+    assert_eq!(scrape.untold[0], waiting);
+    assert_eq!(scrape.told_by, [(Signal::Running, "vllm:num_requests_running".into())]);
+    let (running, told_by, untold) = (Some(3), scrape.told_by.clone(), scrape.untold.clone());
     let dialect = Some("vllm");
-    let (running, missing) = (Some(3), vec![missing]);
-    assert_eq!(scrape, EngineScrape { dialect, running, missing, ..EngineScrape::default() });
+    let only = EngineScrape { dialect, running, told_by, untold, ..EngineScrape::default() };
+    assert_eq!(scrape, only, "all else is absent, and not zero");
 }
 
 #[test]
@@ -154,7 +159,12 @@ fn values_that_no_count_can_have_are_absent() {
              vllm:prompt_tokens_total {value}\n\
              vllm:inter_token_latency_seconds_bucket{{le=\"+Inf\"}} {value}\n"
         ));
-        let nothing = EngineScrape { dialect: Some("vllm"), ..EngineScrape::default() };
+        let nothing = EngineScrape {
+            dialect: Some("vllm"),
+            told_by: scrape.told_by.clone(),
+            untold: scrape.untold.clone(),
+            ..EngineScrape::default()
+        };
         assert_eq!(scrape, nothing, "{value}");
     }
 }

@@ -128,27 +128,109 @@ proptest! {
     }
 }
 
+/// A body in which names are others.
+fn renamed(pairs: &[(&str, &str)]) -> Vec<u8> {
+    let mut body = String::from_utf8_lossy(LOADED).into_owned();
+    for (old, new) in pairs {
+        assert!(body.contains(old), "{old}");
+        body = body.replace(old, new);
+    }
+    body.into_bytes()
+}
+
 #[test]
 fn a_metric_that_is_renamed_is_told_once_and_never_read_as_idle() {
-    let renamed = String::from_utf8_lossy(LOADED)
-        .replace("vllm:num_requests_running", "vllm:requests_running");
+    let new = renamed(&[("vllm:num_requests_running", "vllm:requests_running")]);
     let id = ReplicaId(1);
     let mut store = SignalStore::default();
     store.record(id, good(1, LOADED));
     assert_eq!(store.new_troubles(), []);
-    store.record(id, good(3, renamed.as_bytes()));
-    let troubles = store.new_troubles();
-    assert!(
-        troubles[0].1.contains("requests running (`vllm:num_requests_running`)"),
-        "{troubles:?}"
-    );
-    assert!(troubles[0].1.contains("`vllm:requests_running`"), "{troubles:?}");
-    store.record(id, good(5, renamed.as_bytes()));
+    store.record(id, good(3, &new));
+    let expected = "its vllm metrics do not tell requests running any more, which \
+                    `vllm:num_requests_running` told before, but have `vllm:requests_running`; if \
+                    one of these is a new name, set `engine.metrics`; until then what is inside is \
+                    not known, and it is held";
+    assert_eq!(store.new_troubles(), [(id, expected.to_owned())]);
+    store.record(id, good(5, &new));
     assert_eq!(store.new_troubles(), []);
     assert_eq!(store.get(id).unwrap().last().unwrap().value.running, None);
-    // An engine of another kind beside it, in the same pool.
+    // The next replica of the upgrade, which never had the old name: it is shown, and not told again.
+    store.record(ReplicaId(2), good(7, &new));
+    assert_eq!(store.new_troubles(), []);
+    assert_eq!(store.get(ReplicaId(2)).unwrap().trouble(), Some(expected));
+    // An engine of another kind beside them, in the same pool.
     let llama: &[u8] = include_bytes!("../../../fixtures/llama.cpp-loaded.prom");
-    store.record(ReplicaId(2), good(5, llama));
-    let other = store.get(ReplicaId(2)).unwrap().last().unwrap();
-    assert_eq!((other.value.running, other.value.waiting), (Some(4), Some(12)));
+    store.record(ReplicaId(3), good(7, llama));
+    let other = store.get(ReplicaId(3)).unwrap();
+    let seen = &other.last().unwrap().value;
+    assert_eq!((seen.running, seen.waiting, other.trouble()), (Some(4), Some(12), None));
+    // It is back under its old name, as after a rollback, and gone again.
+    store.record(id, good(9, LOADED));
+    assert_eq!(store.get(id).unwrap().trouble(), None);
+}
+
+/// One replica after the other gets names of another generation that is known.
+#[test]
+fn a_rolling_upgrade_to_known_names_is_no_trouble() {
+    let old = renamed(&[
+        ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
+        ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"),
+        ("vllm:engine_sleep_state", "vllm:not_of_that_time"),
+    ]);
+    let mut store = SignalStore::default();
+    let replicas = [ReplicaId(1), ReplicaId(2), ReplicaId(3)];
+    for upgraded in 0..=replicas.len() {
+        let secs = 10 * (1 + upgraded as u64);
+        for (index, id) in replicas.into_iter().enumerate() {
+            let body = if index < upgraded { LOADED } else { old.as_slice() };
+            store.record(id, good(secs, body));
+            let mut seen = ReplicaObservation::untold(id, ReplicaPhase::Ready, at(0));
+            store.fill(&mut seen);
+            assert_eq!(seen.in_flight, Some(Sample::new(8, at(secs))));
+            assert!(seen.kv_utilization.is_some());
+            assert_eq!(seen.counters.is_some(), upgraded > 0);
+        }
+        assert_eq!(store.new_troubles(), [], "{upgraded}");
+    }
+}
+
+#[test]
+fn what_is_not_essential_is_told_where_it_told_before() {
+    let new = renamed(&[
+        ("vllm:request_success_total", "vllm:requests_success_total"),
+        ("vllm:time_to_first_token_seconds", "vllm:ttft"),
+    ]);
+    let mut store = SignalStore::default();
+    store.record_all([(ID, good(1, LOADED)), (ID, good(3, &new))]);
+    let trouble = store.get(ID).unwrap().trouble().unwrap().to_owned();
+    for part in [
+        "completions any more, which `vllm:request_success_total` told before, but have \
+         `vllm:requests_success_total`",
+        "nor TTFT any more, which `vllm:time_to_first_token_seconds` told before",
+        "what arrives is known only where preheat's own gateway counts it",
+    ] {
+        assert!(trouble.contains(part), "{trouble}");
+    }
+    let seen = observation(&store);
+    assert_eq!((seen.counters, seen.in_flight), (None, Some(Sample::new(8, at(3)))));
+    // A replica that never told TTFT, with nothing that looks like it, may be of another version.
+    store.record(ReplicaId(8), good(3, &new));
+    let other = store.get(ReplicaId(8)).unwrap().trouble().unwrap();
+    assert!(other.contains("completions") && !other.contains("TTFT"), "{other}");
+}
+
+#[test]
+fn a_body_under_another_prefix_is_told_by_what_told_before() {
+    let new = renamed(&[("vllm:", "vllm_engine_")]);
+    let error = Dialects::known().read(&new, Format::Text).unwrap_err();
+    let mut store = SignalStore::default();
+    store.record_all([(ID, good(1, LOADED)), (ID, Err(ScrapeError::Malformed(error)))]);
+    let trouble = store.get(ID).unwrap().trouble().unwrap();
+    for part in [
+        "vllm_engine_num_requests_running",
+        "told before were requests running by `vllm:num_requests_running` and requests waiting by",
+    ] {
+        assert!(trouble.contains(part), "{trouble}");
+    }
+    assert_eq!(observation(&store).in_flight, Some(Sample::new(8, at(1))), "it grows old");
 }
