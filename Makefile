@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test test-kube test-chart test-vllm engines-if-python test-load-tools cluster deploy bench bench-kube efficacy efficacy-quick lint docs deny reference
+.PHONY: demo test test-kube test-chart test-prometheus test-vllm engines-if-python test-load-tools cluster deploy bench bench-kube efficacy efficacy-quick lint docs deny reference
 .PHONY: web web-if-node web-test screenshots
 
 ## Watch an autoscaler keep a pool of engine processes ahead of real traffic (about two minutes).
@@ -73,6 +73,12 @@ test-load-tools:
 test-chart:
 	./e2e/helm/build
 	$(CARGO) test --locked -p preheat-kube --test manifests
+
+## What preheat asks of a Prometheus, and the rules and the dashboard that it ships, with Prometheus' own
+## server, which is built with Go first, once.
+test-prometheus:
+	./e2e/prometheus/build
+	PREHEAT_TEST_PROMETHEUS=1 $(CARGO) test --locked -p preheat-runtime --test prometheus_itself
 
 ## The same control plane to try things on, until Ctrl-C: each pod is an emulated engine.
 cluster:
