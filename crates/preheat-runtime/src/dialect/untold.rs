@@ -107,7 +107,12 @@ fn consequence(signal: Signal) -> &'static str {
         Signal::Completions | Signal::PromptTokens | Signal::GenerationTokens => {
             "what arrives is known only where preheat's own gateway counts it, and it is held elsewhere"
         }
-        _ => "it is absent",
+        Signal::KvUtilization
+        | Signal::KvCapacity
+        | Signal::Sleep
+        | Signal::Preemptions
+        | Signal::Ttft
+        | Signal::Itl => "it is absent",
     }
 }
 
