@@ -181,7 +181,9 @@ fn remember_gateway_work(
         .replicas
         .iter()
         .any(|r| r.counters.is_some_and(|c| c.staleness(observation.now) <= spec.staleness_max));
-    if engines_tell {
+    // What comes while nobody serves is in no slot: counted here, it would make the service time of
+    // what comes next look like nothing.
+    if engines_tell || !observation.replicas.iter().any(serves) {
         return;
     }
     let outstanding: u32 =

@@ -347,6 +347,19 @@ fn the_last_one_stays_while_nobody_would_see_demand() {
     assert!(blind.iter().all(|row| row.decision.plan.actions.is_empty()));
 }
 
+/// 8 requests/s × 10 s are ten full replicas. What is held at none is in no slot, and that does not
+/// mean that it takes no time.
+#[test]
+fn what_is_held_at_none_is_taken_to_last_as_long_as_what_came_before() {
+    let mut toy = Toy::new(setup(|s| s.replicas_min = ReplicaCount(0)), 1);
+    toy.run(5 * MINUTE, 0.2);
+    assert_eq!(last(toy.run(30 * MINUTE, 0.0)).ready, 0);
+    let burst = toy.run(MINUTE, 8.0);
+    let demand = &last(burst).decision.explanation.demand;
+    assert!(demand.service_time >= Duration::from_secs(8), "{demand:?}");
+    assert!(last(burst).starting >= 10, "{:?}", last(burst).decision.explanation);
+}
+
 #[test]
 fn standby_is_filled_on_the_way_down_and_woken_first() {
     let mut toy = Toy::new(setup(|s| s.standby = Some(standby(Some(1)))), 5);

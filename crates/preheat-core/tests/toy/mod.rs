@@ -208,11 +208,12 @@ impl Toy {
 
     fn observe(&mut self, arrivals: u64) -> Observation {
         let now = self.now;
-        let seen = self.engines_visible;
         let replicas = self
             .replicas
             .iter()
             .map(|r| {
+                // An engine that starts has nothing to tell yet.
+                let seen = self.engines_visible && !r.phase.is_starting();
                 let counters =
                     Counters { over: TICK, completions: r.completions, ..Counters::default() };
                 let in_flight = r.running.len() as u32;

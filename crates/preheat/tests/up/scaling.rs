@@ -29,7 +29,7 @@ async fn a_request_wakes_a_pool_from_zero_and_is_answered_and_the_pool_goes_back
     let journal = stage.state().display().to_string();
     let why = stage.run(&["why", "--journal", &journal, "--changes", "9"]);
     for line in [
-        "Started 1 replica: requests are held",
+        "Started 1 replica: requests are there",
         "Began to drain r0: nothing has arrived",
         "Stopped r0 (drained)",
     ] {
