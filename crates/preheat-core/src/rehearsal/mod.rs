@@ -194,6 +194,12 @@ impl Rehearsal {
         self.seconds = self.seconds * keep + secs;
         self.arrivals = self.arrivals * keep + arrivals;
         self.slot_seconds = self.slot_seconds * keep + traffic.load * secs;
+        // Nothing that comes in the first lead time could have been ordered for ahead of it. Until then a
+        // fleet is what it would be had its rule been followed before: how short the pool was found
+        // says nothing of what its traffic asks for.
+        let found_at = self.found.map(|found| found.at);
+        let is_first = found_at.is_some_and(|at| traffic.now.since(at) < traffic.lead_time);
+        let lead_time = if is_first { Duration::ZERO } else { traffic.lead_time };
         let reckoned = Reckoned::of(Step {
             secs,
             arrivals,
@@ -201,7 +207,7 @@ impl Rehearsal {
             service_s: traffic.service_time.as_secs_f64().max(1e-3),
             slots: traffic.slots,
             wait_max_s: traffic.ttft_aim.as_secs_f64() * WAIT_SHARE,
-            lead_s: traffic.lead_time.as_secs_f64(),
+            lead_s: lead_time.as_secs_f64(),
             drain_s: traffic.drain_time.as_secs_f64(),
             backlog: traffic.without != Some(Part::Backlog),
             replicas_min: f64::from(traffic.replicas_min),

@@ -94,6 +94,21 @@ fn a_pause_and_arrivals_that_nobody_counted_are_no_evidence() {
     assert_eq!((rehearsal.seconds, rehearsal.arrivals, rehearsal.fleets), before);
 }
 
+/// A pool that begins with a tenth of its need misses requests by the hundred; its steady traffic asks
+/// for no more headroom for that.
+#[test]
+fn how_short_a_pool_was_found_is_no_property_of_its_traffic() {
+    let settled = |supply| {
+        let mut rehearsal = Rehearsal::default();
+        let steady = |secs| Traffic { supply, ..traffic(secs, 80.0, 0.99) };
+        let followed = (0..1_800).step_by(2).map(|secs| rehearsal.step(&steady(secs)));
+        followed.last().unwrap()
+    };
+    let (short, enough) = (settled(1), settled(20));
+    assert_eq!(short.headroom_factor, enough.headroom_factor, "{short:?}");
+    assert!(short.slots_held <= enough.slots_held, "{short:?}");
+}
+
 /// A fleet of which nothing is remembered is held for as long as the rule holds its peak.
 #[test]
 fn what_is_found_is_taken_to_have_been_needed() {
