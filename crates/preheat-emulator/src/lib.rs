@@ -14,6 +14,7 @@
 
 mod options;
 mod server;
+mod step_times;
 
 mod body;
 mod routes;
@@ -36,3 +37,4 @@ mod log;
 
 pub use options::{EmulatorOptions, Fault, FaultError, OptionsError, OutputLength, find_profile};
 pub use server::{EmulatorError, run};
+pub use step_times::StepTimes;

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use preheat_engine::{ConfigError, EngineConfig, EngineProfile, StartupProfile};
 
+use crate::step_times::StepTimes;
+
 /// Settings of one emulated engine. The model's clock comes beside them, see [`crate::run`].
 #[derive(Clone, Debug)]
 pub struct EmulatorOptions {
@@ -102,6 +104,14 @@ pub enum OptionsError {
     /// No request would ever be taken.
     #[error("max_num_queued_reqs is 0; it must be at least 1")]
     NoQueuedRequests,
+    /// Step times that no engine has.
+    #[error(
+        "step times are {:?}, {:?} per sequence and {:?} per prompt token; the first must be above \
+         zero, none above 200 ms, and the last no longer than the second, for a decode computes a \
+         token too",
+        .0.base, .0.per_seq, .0.per_prompt_token
+    )]
+    StepTimes(StepTimes),
     /// The engine's own limits.
     #[error(transparent)]
     Engine(#[from] ConfigError),

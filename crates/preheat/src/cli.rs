@@ -316,6 +316,19 @@ pub(crate) struct EngineArgs {
     /// Longest request, prompt and answer together [default: the profile's]
     #[arg(long)]
     pub(crate) max_model_len: Option<u32>,
+    /// Time of a step, whatever is in it, of an engine that was measured [default: the profile's
+    /// step times]
+    #[arg(long, value_parser = duration, requires_all = ["step_per_seq", "step_per_prompt_token"])]
+    pub(crate) step_base: Option<Duration>,
+    /// What each sequence that decodes adds to it
+    #[arg(long, value_parser = duration, requires = "step_base")]
+    pub(crate) step_per_seq: Option<Duration>,
+    /// What each token of a prompt adds to it; no longer than what a sequence adds
+    #[arg(long, value_parser = duration, requires = "step_base")]
+    pub(crate) step_per_prompt_token: Option<Duration>,
+    /// Plan a step when the one before it has ended, rather than while it runs
+    #[arg(long)]
+    pub(crate) no_async_scheduling: bool,
     /// Median time to ready [default: from the profile's weights]
     #[arg(long, value_parser = duration)]
     pub(crate) cold_start_p50: Option<Duration>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use preheat_core::Concurrency;
-use preheat_emulator::{EmulatorOptions, find_profile};
+use preheat_emulator::{EmulatorOptions, StepTimes, find_profile};
 use preheat_engine::{
     CompileCache, EngineProfile, ImageSource, StartupInputs, StartupProfile, WeightsSource,
 };
@@ -39,11 +39,21 @@ fn parse_anchor(json: &str) -> anyhow::Result<ClockAnchor> {
 fn options(args: EngineArgs) -> anyhow::Result<EmulatorOptions> {
     let profile = find_profile(&args.profile)?;
     let startup = startup(profile, args.cold_start_p50, args.cold_start_p90)?;
+    let step_times = match (args.step_base, args.step_per_seq, args.step_per_prompt_token) {
+        (Some(base), Some(per_seq), Some(per_prompt_token)) => {
+            Some(StepTimes { base, per_seq, per_prompt_token }.profile()?)
+        }
+        // One without the others is refused by the command line.
+        _ => None,
+    };
     let mut names = args.model;
     let first = names.remove(0);
     let listen = SocketAddr::new(args.host, args.port);
     let mut options = EmulatorOptions::for_profile(listen, first, profile, startup);
     options.model_names.append(&mut names);
+    if let Some(step_times) = step_times {
+        options.engine.profile = step_times;
+    }
     if let Some(seqs) = args.max_num_seqs {
         options.engine.max_num_seqs = Concurrency::new(seqs)
             .ok_or_else(|| hinted("--max-num-seqs is 0", "give at least 1"))?;
@@ -59,6 +69,7 @@ fn options(args: EngineArgs) -> anyhow::Result<EmulatorOptions> {
     if let Some(tokens) = args.max_model_len {
         options.engine.max_model_len = tokens;
     }
+    options.engine.async_scheduling = !args.no_async_scheduling;
     options.startup_seed = args.seed;
     options.shutdown_timeout = args.shutdown_timeout;
     options.dev_mode = args.dev_mode;

@@ -124,12 +124,15 @@ impl Stage {
 
     /// preheat with these arguments, marked, in this test's folder.
     pub(crate) fn command<S: AsRef<str>>(&self, arguments: &[S]) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = self.other(Path::new(PROGRAM));
+        command.args(arguments.iter().map(AsRef::as_ref));
         command
-            .args(arguments.iter().map(AsRef::as_ref))
-            .current_dir(self.folder.path())
-            .env(MARK, self.folder.path())
-            .stdin(Stdio::null());
+    }
+
+    /// Another program, marked, in this test's folder.
+    pub(crate) fn other(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.folder.path()).env(MARK, self.folder.path()).stdin(Stdio::null());
         command
     }
 
@@ -140,14 +143,18 @@ impl Stage {
 
     /// Starts preheat; what it writes goes to files.
     pub(crate) fn start<S: AsRef<str>>(&self, name: &str, arguments: &[S]) -> Running {
+        self.start_command(name, self.command(arguments))
+    }
+
+    /// Starts one of this test's commands; what it writes goes to files.
+    pub(crate) fn start_command(&self, name: &str, mut command: Command) -> Running {
         let log = || -> File {
             let path = self.path(&format!("{name}.log"));
             OpenOptions::new().create(true).append(true).open(path).expect("a log")
         };
         let out = self.path(&format!("{name}.out"));
         let stdout = File::create(&out).expect("a file for stdout");
-        let mut command = self.command(arguments);
-        let child = command.stdout(stdout).stderr(log()).spawn().expect("preheat starts");
+        let child = command.stdout(stdout).stderr(log()).spawn().expect("it starts");
         Running { child, out, patience: self.patience }
     }
 
@@ -263,7 +270,7 @@ impl Stage {
     }
 }
 
-/// A preheat that was started.
+/// A process that was started.
 pub(crate) struct Running {
     child: Child,
     out: PathBuf,

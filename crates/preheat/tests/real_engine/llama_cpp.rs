@@ -1,25 +1,33 @@
 //! llama.cpp's own server.
 
+use std::path::PathBuf;
+
 use crate::common::Stage;
 use crate::steps::{
     SLOTS, a_crash_is_recovered_from, a_queue_brings_a_second, a_scale_down_cuts_no_stream,
     installed, scripts, starts_were_measured,
 };
 
-const ENGINE: &str = "llama-cpp";
+pub(crate) const ENGINE: &str = "llama-cpp";
 /// Quick to decide, and quick to forget demand.
 const POOL: &str = "minReplicas: 1, maxReplicas: 2, maxConcurrency: 8, tickInterval: 200ms, staleness: 10s, \
                     arrivalWindow: 3s, serviceTime: 2s, coldStart: {p50: 20s, p90: 30s}, \
                     behavior: {scaleDown: {stabilizationWindow: 3s, limit: {period: 1s}}}";
 
-/// The engine's part of a pool; `None` where it is not installed, and need not be.
-fn engine() -> Option<String> {
-    let Some(folder) = installed(ENGINE) else {
+/// Where it is installed; `None` where it is not, and need not be.
+pub(crate) fn folder() -> Option<PathBuf> {
+    let folder = installed(ENGINE);
+    if folder.is_none() {
         let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
         assert!(!in_ci, "llama.cpp's server is not installed: run e2e/engines/llama-cpp/install");
         eprintln!("not run: llama.cpp's server is not installed (e2e/engines/llama-cpp/install)");
-        return None;
-    };
+    }
+    folder
+}
+
+/// The engine's part of a pool.
+fn engine() -> Option<String> {
+    let folder = folder()?;
     let (python, model) = (folder.join("venv/bin/python"), folder.join("tiny.gguf"));
     let (python, model) = (python.display(), model.display());
     let serve = scripts(ENGINE).join("serve.py");

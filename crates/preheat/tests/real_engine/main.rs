@@ -5,8 +5,8 @@
 //! test-vllm` the second. Where one is not there, or was not asked for, its tests say so and pass;
 //! in CI llama.cpp's fail then.
 //!
-//! Nothing here depends on how fast an engine is: load is kept up until what it must bring about is
-//! there.
+//! Nothing that is held of `preheat up` depends on how fast an engine is: load is kept up until what it
+//! must bring about is there. `emulated` measures how fast one is, and emulates it.
 
 #[cfg(test)]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
@@ -19,6 +19,8 @@ mod steps;
 #[path = "../../../preheat-emulator/tests/emulator/skeleton.rs"]
 mod skeleton;
 
+#[cfg(test)]
+mod emulated;
 #[cfg(test)]
 mod llama_cpp;
 #[cfg(test)]
