@@ -9,8 +9,10 @@ use crate::steps::{
 };
 
 pub(crate) const ENGINE: &str = "llama-cpp";
-/// Quick to decide, and quick to forget demand.
-const POOL: &str = "minReplicas: 1, maxReplicas: 2, maxConcurrency: 8, tickInterval: 200ms, staleness: 10s, \
+/// Quick to decide, and quick to forget demand: where half may be late, little headroom is held, and
+/// not for long.
+const POOL: &str = "minReplicas: 1, maxReplicas: 2, slo: {ttft: 2s, quantile: 0.5}, \
+                    maxConcurrency: 8, tickInterval: 200ms, staleness: 10s, \
                     arrivalWindow: 3s, serviceTime: 2s, coldStart: {p50: 20s, p90: 30s}, \
                     behavior: {scaleDown: {stabilizationWindow: 3s, limit: {period: 1s}}}";
 
