@@ -66,8 +66,8 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     let supply = fleet.explain(&memory, observation, &capacity);
     let guard = memory.guard.explain(need.for_guard);
     let standby = ladder.explain(&memory, in_all, fleet.in_all_for(need.in_all));
-    let in_heads = |whole| ReplicaCount(fleet.ready_for(whole, ladder.counted_within()));
-    let (target, target_stabilized) = (in_heads(need.target), in_heads(targets.ready));
+    let target = ReplicaCount(fleet.ready_for(need.target, ladder.counted_within()));
+    let target_stabilized = ReplicaCount(targets.kept(&fleet, &ladder));
     Decision {
         plan: Plan { desired, actions: steps.actions, next_tick_at },
         memory,
@@ -206,14 +206,7 @@ fn limit(
     if wanted == supply {
         return to(supply, (needed < wanted).then_some(Reason::DemandUnseen));
     }
-    let mut stabilized = fleet.ready_for(targets.ready, lead).clamp(wanted, max);
-    if !ladder.has_standby() {
-        let kept = fleet.ready_for(targets.in_all, lead).clamp(min, max).min(supply);
-        // What is ready beyond that goes on its own terms.
-        if kept > count(fleet.ready.len()) {
-            stabilized = stabilized.max(kept);
-        }
-    }
+    let stabilized = targets.kept(fleet, ladder).clamp(wanted, max);
     if stabilized >= supply {
         return to(supply, Some(Reason::ScaleDownStabilized));
     }

@@ -221,7 +221,8 @@ pub struct Explanation {
     /// The count that an operator has pinned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<ReplicaCount>,
-    /// Largest need that the stabilization window remembers.
+    /// What the pool may shrink to: the largest need that the stabilization window remembers, with
+    /// starts that are not given up yet.
     pub target_stabilized: ReplicaCount,
     /// Replicas whose signals were missing or stale.
     pub replicas_blind: Vec<ReplicaId>,

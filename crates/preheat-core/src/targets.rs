@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, count};
 use crate::ladder::Ladder;
 use crate::memory::{Memory, TargetAt, WINDOW_ENTRIES_MAX, push_bounded};
 use crate::need::Need;
@@ -54,6 +54,18 @@ impl Targets {
             ready: window(keep).largest(targets, need.target, found(fleet.supply())),
             in_all: window(keep_in_all).largest(in_all, need.in_all, found(fleet.in_all())),
         }
+    }
+
+    /// Replicas, by heads, to which what is ready or on its way may shrink now.
+    pub(crate) fn kept(&self, fleet: &Fleet, ladder: &Ladder) -> u32 {
+        let lead = ladder.counted_within();
+        let kept = fleet.ready_for(self.ready, lead);
+        if ladder.has_standby() {
+            return kept;
+        }
+        let with_starts = fleet.ready_for(self.in_all, lead).min(fleet.supply());
+        // What is ready beyond that goes on its own terms.
+        if with_starts > count(fleet.ready.len()) { kept.max(with_starts) } else { kept }
     }
 }
 
