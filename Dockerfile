@@ -13,6 +13,8 @@ FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY crates ./crates
+# The lesson's, which are built in.
+COPY scenarios ./scenarios
 COPY --from=web /src/web/dist ./web/dist
 RUN cargo build --locked --profile dist -p preheat --bin preheat \
  && install -D target/dist/preheat /out/usr/local/bin/preheat \

@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test test-kube test-chart test-prometheus test-vllm engines-if-python test-load-tools cluster deploy bench bench-kube efficacy efficacy-quick lint docs deny reference
+.PHONY: demo test test-kube test-chart test-image test-keda test-prometheus test-vllm engines-if-python test-load-tools captures cluster deploy bench bench-kube efficacy efficacy-quick lint docs deny reference
 .PHONY: web web-if-node web-test screenshots
 
 ## Watch an autoscaler keep a pool of engine processes ahead of real traffic (about two minutes).
@@ -44,6 +44,13 @@ test-vllm:
 	./e2e/engines/vllm/install
 	PREHEAT_TEST_VLLM=1 $(CARGO) test --locked -p preheat --test real_engine vllm:: -- --test-threads 1 --nocapture
 
+## Bodies of engines' metrics for the tests, anew: of their own metrics code and of Dynamo's frontend,
+## from PyPI and through Go's module proxy. No engine is run, and no GPU is needed.
+captures:
+	./e2e/engines/capture sglang vllm
+	./e2e/engines/dynamo/capture
+	./e2e/engines/endpoint-picker/capture
+
 ## The page: types, unit tests, size, and in a real browser where there is one.
 web-test: web
 	cd web && node scripts/types.mjs --check && npm run --silent lint && npm test --silent && npm run --silent size
@@ -56,11 +63,16 @@ screenshots: web
 	$(CARGO) build --release --locked -p preheat
 	cd web && PREHEAT=$${CARGO_TARGET_DIR:-../target}/release/preheat SHOTS=../docs/images npm run --silent browser
 
-## preheat against a real control plane: etcd, kube-apiserver and kube-controller-manager are built
-## with Go first, once, which takes a quarter of an hour on two cores. `make test` runs the same
+## preheat against a real control plane, and the commands of docs/kubernetes.md: etcd, kube-apiserver,
+## kube-controller-manager, kubectl, the controller of LeaderWorkerSets, KEDA's definitions and Helm are
+## built with Go first, once, which takes half an hour and more on two cores. `make test` runs the same
 ## tests where they have been built, and says so where not.
 test-kube:
 	./e2e/controlplane/build
+	./e2e/leaderworkerset/build
+	./e2e/keda/build
+	./e2e/helm/build
+	$(CARGO) build --locked --quiet -p preheat
 	PREHEAT_TEST_KUBE=1 $(CARGO) test --locked -p preheat-kube --test cluster
 
 ## `preheat load` beside aiperf, which is installed from PyPI first: both send one schedule through the
@@ -74,11 +86,25 @@ test-chart:
 	./e2e/helm/build
 	$(CARGO) test --locked -p preheat-kube --test manifests
 
-## What preheat asks of a Prometheus, and the rules and the dashboard that it ships, with Prometheus' own
-## server, which is built with Go first, once.
+## The Dockerfile without a container engine: its steps are followed in copies of this machine's file
+## system, unoptimized unless PREHEAT_IMAGE_PROFILE=dist, and what comes out runs as the Deployment runs it
+## against the control plane. It needs root, and Debian 12 as the image does.
+test-image:
+	./e2e/controlplane/build
+	./e2e/image/build
+	PREHEAT_TEST_KUBE=1 $(CARGO) test --locked -p preheat-kube --test cluster -- image
+
+## KEDA's own external scaler, which is built with Go first, once, reads what preheat publishes.
+test-keda:
+	./e2e/keda/build
+	PREHEAT_TEST_KEDA=1 $(CARGO) test --locked -p preheat-publish --test publish keda_itself
+
+## What preheat asks of a Prometheus, a backtest on a day of it, and the rules and the dashboard that it
+## ships, with Prometheus' own server and promtool, which are built with Go first, once.
 test-prometheus:
 	./e2e/prometheus/build
 	PREHEAT_TEST_PROMETHEUS=1 $(CARGO) test --locked -p preheat-runtime --test prometheus_itself
+	PREHEAT_TEST_PROMETHEUS=1 $(CARGO) test --locked -p preheat --test backtest_prometheus
 
 ## The same control plane to try things on, until Ctrl-C: each pod is an emulated engine.
 cluster:
@@ -88,7 +114,7 @@ cluster:
 ## What 500 resources cost against that control plane: five minutes, once it is built.
 bench-kube:
 	./e2e/controlplane/build
-	PREHEAT_TEST_KUBE=1 $(CARGO) test --locked -q -p preheat-kube --test cluster -- hundreds
+	PREHEAT_TEST_KUBE=1 $(CARGO) test --release --locked -q -p preheat-kube --test cluster -- hundreds
 
 ## Speed: prints every figure with the command that reruns it.
 bench:

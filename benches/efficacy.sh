@@ -1,8 +1,9 @@
 #!/bin/sh
 # What preheat is worth: against every other autoscaler on recorded traffic (also written as a page,
 # target/efficacy.html), beside fleets that are told part of the future, without each of its parts,
-# with a rung to sleep on, and at the edges of traces that were redrawn window by window. docs/benchmarks.md has what it printed. Traces that are
-# not at hand are named and left out: Azure's two are embedded, ServeGen's lie beside the checkout.
+# with a rung to sleep on, and at the edges of traces that were redrawn window by window.
+# docs/benchmarks.md has what it printed. Traces that are not at hand are named and left out: Azure's
+# two are embedded, ServeGen's lie beside the checkout.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -38,6 +39,20 @@ fi
 title "against the others"
 # shellcheck disable=SC2086 # the words of $chosen and $pool are arguments of their own
 "$preheat" compare $chosen $pool --policies "$policies" --tune --html target/efficacy.html
+
+if [ "$mode" = full ] && ! command -v python3 >/dev/null; then
+    echo "left out, there is no python3: bursts that were made up" >&2
+elif [ "$mode" = full ]; then
+    title "bursts that were made up, against those that do best on them"
+    benches/bursts.py target/bursts
+    bursts=
+    for name in on-off pareto flash switching levels; do
+        bursts="$bursts --trace target/bursts/$name.csv@1"
+    done
+    # shellcheck disable=SC2086
+    "$preheat" compare $bursts $pool --tune \
+        --policies preheat,static,keda-concurrency,llmd-queue-guard,inferline,skyserve,kubeai,knative
+fi
 
 if [ "$mode" = full ]; then
     title "what could be known: told the shape, told each step as it comes, told to expect yesterday again"

@@ -43,7 +43,7 @@ pools:
 def wait_until_ready() -> None:
     for _ in range(600):
         try:
-            with urllib.request.urlopen(f"http://{ADMIN}/status", timeout=1) as answer:
+            with urllib.request.urlopen(f"http://{ADMIN}/api/v1/fleet", timeout=1) as answer:
                 if json.load(answer)["pools"][0]["ready"] == 1:
                     return
         except OSError:

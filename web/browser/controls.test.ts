@@ -1,17 +1,12 @@
 /** What an operator orders on the page, of engines that really start. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Pool } from "../src/api/types";
-import { overflow, running, violations, watched } from "./harness";
+import { CONTROL_TOKEN, overflow, type Running, running, violations, watched } from "./harness";
 
-const TOKEN = "control-0123456789abcdef";
-
-let set: Awaited<ReturnType<typeof running>>;
+let set: Running;
 beforeAll(async () => {
-  set = await running(TOKEN);
+  set = await running();
 });
 afterAll(() => set.stop());
-
-const pool = async (): Promise<Pool> => (await (await fetch(`${set.url}api/v1/pools/chat`)).json()) as Pool;
 
 test("pin with the token, see it done, take it back, pause", async () => {
   const { page, troubles, close } = await watched(set);
@@ -21,10 +16,10 @@ test("pin with the token, see it done, take it back, pause", async () => {
   await pin.getByLabel("Replicas").fill("2");
   await pin.getByRole("button", { name: "Pin" }).click();
   // Reading is free on this machine, ordering is not.
-  await page.getByLabel("Token").fill(TOKEN);
+  await page.getByLabel("Token").fill(CONTROL_TOKEN);
   await page.getByRole("button", { name: "Use it" }).click();
   await page.getByText("Pinned at 2").waitFor();
-  await expect.poll(async () => (await pool()).summary.ready).toBe(2);
+  await expect.poll(async () => (await set.pool()).summary.ready).toBe(2);
   await page.getByText("an operator has pinned it at 2").first().waitFor();
   expect(await violations(page)).toEqual([]);
   expect(await overflow(page)).toBeLessThanOrEqual(0);
@@ -34,7 +29,7 @@ test("pin with the token, see it done, take it back, pause", async () => {
   // A pool with nothing to do would give both up; a paused one does not.
   await page.getByRole("button", { name: "Pause" }).click();
   await page.getByText("Paused by an operator.").waitFor();
-  const { summary, controls } = await pool();
+  const { summary, controls } = await set.pool();
   expect(controls).toEqual({ paused: true, pinned: null, announced: [] });
   expect(summary.replicas_max).toBe(3);
   await page.getByRole("button", { name: "Go on" }).click();
@@ -44,7 +39,7 @@ test("pin with the token, see it done, take it back, pause", async () => {
   await announce.getByLabel("Replicas").fill("3");
   await announce.getByRole("button", { name: "Announce" }).click();
   await page.getByText(/^Announced: 3 from/).waitFor();
-  await expect.poll(async () => (await pool()).summary.ready).toBe(3);
+  await expect.poll(async () => (await set.pool()).summary.ready).toBe(3);
   if (process.env["SHOT"]) await page.screenshot({ path: process.env["SHOT"] });
   await close();
   expect(troubles.filter((trouble) => !trouble.includes("403"))).toEqual([]);

@@ -7,7 +7,7 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Lesson, Step } from "../src/api/types";
 import { answer, changed, type Report, type RunOf } from "../src/lab/answer";
-import { lab, overflow, preheatProgram, violations, watched } from "./harness";
+import { lab, overflow, preheatProgram, prometheus, violations, watched } from "./harness";
 
 let set: Awaited<ReturnType<typeof lab>>;
 let folder: string;
@@ -82,6 +82,39 @@ test.each(["signal", "cold-start", "strategies", "sizing"])("%s: from the guess 
   expect(troubles).toEqual([]);
 });
 
+test("what the nodes have can be dragged, and each place is run anew as on the command line", async () => {
+  const { page, troubles, close } = await watched(set);
+  await page.goto(at("cold-start"));
+  await page.waitForSelector(".guesses");
+  await guess(page, step("cold-start"));
+  const { experiment } = step("cold-start");
+  const [first] = experiment?.runs ?? [];
+  if (!experiment?.dials || !first) throw new Error("there is nothing to drag");
+  const row = page.locator('tr[data-run="yours"]');
+  const isAsTold = async (value: string): Promise<void> => {
+    const { attainment } = told(changed(experiment.text, [{ key: "coldStart", value }]), first.policy, {});
+    await expect.poll(() => row.getAttribute("data-attainment")).toBe(String(attainment));
+  };
+  await page.getByRole("slider", { name: "Image" }).focus();
+  await page.keyboard.press("End");
+  await isAsTold("{perNode: {weights: remote-store, compileCache: miss}}");
+  await page.getByRole("slider", { name: "Weights" }).focus();
+  await page.keyboard.press("ArrowRight");
+  await isAsTold("{perNode: {weights: local-nvme, compileCache: miss}}");
+  expect(await page.locator(".dials [role=status]").textContent()).toMatch(/first new replica is ready after \d+ minutes?; .* requests missed/);
+  // It is in the pictures, beside the guess.
+  await page.locator(".lab-legend", { hasText: "as dragged" }).first().waitFor();
+  expect(await page.locator('.told[data-question="ready"] svg').textContent()).toContain("as dragged");
+  expect(await page.locator('.told[data-question="ready"] .guess-label').textContent()).toContain("your guess: 7");
+  await page.getByRole("checkbox", { name: /Sleep mode/ }).check();
+  await isAsTold("{fixed: 5s}");
+  expect(await page.getByRole("slider", { name: "Weights" }).isDisabled()).toBe(true);
+  expect(await violations(page)).toEqual([]);
+  expect(await overflow(page)).toBeLessThanOrEqual(0);
+  await close();
+  expect(troubles).toEqual([]);
+});
+
 test("anything can be changed and run again, stopped, and mistakes are shown with their place", async () => {
   const { page, troubles, close } = await watched(set);
   await page.goto(at("cold-start"));
@@ -135,6 +168,30 @@ test("one's own figures become files", async () => {
   await expect.poll(() => page.locator(".sized pre").count()).toBe(2);
   await close();
   expect(troubles).toEqual([]);
+});
+
+test("a Prometheus fills in one's own figures, and what it does not tell is said", async () => {
+  const source = await prometheus();
+  const own = await lab("--prometheus", source.url, "--pool", "m", "--from", "-1h", "--cold-start", "90s");
+  const { page, troubles, close } = await watched(own);
+  await page.goto(new URL("#/lab/cluster", own.url).href);
+  await page.click("text=Take its figures");
+  await page.waitForSelector(".own .notes");
+  for (const [name, value] of [["qps", "2"], ["quiet_qps", "2"], ["growth_qps_per_min", "0"], ["input_tokens", "500"], ["output_tokens", "80"], ["cold_start_s", "90"]]) {
+    expect(await page.inputValue(`input[name="${name}"]`)).toBe(value);
+  }
+  expect(await page.locator("label", { hasText: "max-num-seqs" }).textContent()).toContain("not in the history");
+  expect(await page.locator(".own .notes").textContent()).toContain("slots: this past does not tell them");
+  expect(await violations(page)).toEqual([]);
+  await page.click("text=Size it");
+  await page.waitForSelector(".sized");
+  const [config] = await page.locator(".sized pre").allTextContents();
+  const arguments_ = ["--qps", "2", "--quiet-qps", "2", "--cold-start", "90s", "--max-num-seqs", "32", "--profile", "qwen-27b-fp8-h100", "--input-tokens", "500", "--output-tokens", "80"];
+  expect(config).toBe(execFileSync(preheatProgram(), ["size", ...arguments_, "--as", "config"], { encoding: "utf8" }));
+  await close();
+  expect(troubles).toEqual([]);
+  await own.stop();
+  source.stop();
 });
 
 test("recall, teach back, by keyboard; forgotten when asked to", async () => {

@@ -1,7 +1,7 @@
 /** The page as people use it, in a real browser, on a recorded journal. */
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Fleet } from "../src/api/types";
+import type { Fleet, Pool } from "../src/api/types";
 import { overflow, type Stage, stage, violations, watched } from "./harness";
 
 const POOL = "#/pool/simulated?last=3600";
@@ -86,6 +86,20 @@ test.each([
   expect(troubles).toEqual([]);
 });
 
+test("every measured start is a dot among the others, and a row of a table", async () => {
+  const { page, troubles, close } = await watched(set);
+  const { cold_starts } = (await (await fetch(`${set.url}api/v1/pools/simulated`)).json()) as Pool;
+  expect(cold_starts.length).toBeGreaterThan(1);
+  await page.goto(set.url + POOL);
+  await drawn(page);
+  expect(await page.locator(".cold-start .whole circle").count()).toBe(cold_starts.length);
+  await page.locator("details", { has: page.locator(".starts") }).locator("summary").click();
+  expect(await page.locator(".starts tbody tr").count()).toBe(cold_starts.length);
+  expect(await violations(page)).toEqual([]);
+  await close();
+  expect(troubles).toEqual([]);
+});
+
 test("what a pool spent comes by itself, beside the optimum, on both pages", async () => {
   const { page, troubles, close } = await watched(set);
   await page.goto(set.url);
@@ -108,6 +122,9 @@ test("the lab takes a pool's own figures from its history", async () => {
   await expect.poll(() => page.locator(".own [role=status]").textContent()).toContain("Taken");
   expect(await page.inputValue('input[name="max_num_seqs"]')).toBe("64");
   expect(await page.inputValue('input[name="qps"]')).not.toBe("10");
+  // Its last decision knew how long a request takes in how many slots.
+  expect(await page.isChecked("text=from a latency that I measured")).toBe(true);
+  expect(await page.locator(".fields").textContent()).not.toContain("not in the history");
   await page.click("text=Size it");
   await page.waitForSelector(".sized");
   expect(await violations(page)).toEqual([]);

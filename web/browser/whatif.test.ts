@@ -90,7 +90,7 @@ test("nothing overflows on a phone, in the dark, and in print the result stays",
 });
 
 test("of a running pool: what it is configured to, and that nothing came", async () => {
-  const live = await running("control-0123456789abcdef");
+  const live = await running();
   const { page, close } = await watched(live);
   await page.goto(`${live.url}#/pool/chat`);
   await opened(page);

@@ -1,20 +1,22 @@
 import { expect, test } from "vitest";
-import { ownFigures } from "../src/lab/own";
-import { series, summary } from "./fixtures";
+import type { PastFigures } from "../src/api/types";
+import { tellsLatency, typed } from "../src/lab/own";
 
-const history = (rates: (number | null)[]) => ({ series: series(rates.map(() => 1), { arrival_rate: rates }), width_s: 60 });
-
-test("a pool's own figures are its busiest minute, its quiet, its largest rise, and what its last decision knew", () => {
-  const rates = [1, 1.1, 1.2, 1, 2, 8.123, 8, 7, null, 6, 5];
-  expect(ownFigures(summary(), history(rates))).toEqual({
-    qps: "8.12", quiet_qps: "1", growth_qps_per_min: "6.12", cold_start_s: "140", slo_ttft_s: "2", max_num_seqs: "64", latency_s: "10",
-  });
-  // Steps of two minutes rise half as fast.
-  expect(ownFigures(summary(), { ...history(rates), width_s: 120 })["growth_qps_per_min"]).toBe("3.06");
-  expect(ownFigures(summary({ slo: null }), history(rates))).not.toHaveProperty("slo_ttft_s");
+const figures = (changes: Partial<PastFigures> = {}): PastFigures => ({
+  pool: "chat", qps: 8.1234, quiet_qps: 1, growth_qps_per_min: 0, input_tokens: 1023.4, output_tokens: null, cold_start_s: null,
+  slo_ttft_s: 2, max_num_seqs: 256, latency_s: 10, profile: null, notes: ["load: counted"], ...changes,
 });
 
-test("of a pool to which nothing came there is nothing to take", () => {
-  expect(ownFigures(summary(), history([0, null, 0]))).toEqual({});
-  expect(ownFigures(summary({ decision: null }), history([1]))).toEqual({});
+test("figures are typed with three digits, and what the past does not tell is not typed", () => {
+  expect(typed(figures())).toEqual({
+    qps: "8.12", quiet_qps: "1", growth_qps_per_min: "0", input_tokens: "1020", slo_ttft_s: "2", max_num_seqs: "256", latency_s: "10",
+  });
+});
+
+test("a latency says what a replica can do only with the slots that it was measured in", () => {
+  expect(tellsLatency(figures())).toBe(true);
+  expect(tellsLatency(figures({ max_num_seqs: null }))).toBe(false);
+  expect(tellsLatency(figures({ latency_s: null }))).toBe(false);
+  // Somebody chose a profile.
+  expect(tellsLatency(figures({ profile: "qwen-27b-fp8-h100" }))).toBe(false);
 });

@@ -4,7 +4,10 @@ import type { History } from "../src/api/types";
 import { series, summary } from "./fixtures";
 
 function history(ticks: number[], change = {}): History {
-  return { pool: "chat", from_s: 100, until_s: 100 + ticks.length, width_s: 1, complete_from_s: 100, series: series(ticks, change) };
+  return {
+    pool: "chat", from_s: 100, until_s: 100 + ticks.length, width_s: 1, complete_from_s: 100, series: series(ticks, change),
+    reconfigurations: [], reconfigurations_left_out: 0,
+  };
 }
 
 describe("steps", () => {
@@ -63,9 +66,21 @@ test("a stack keeps holes, and leaves out what is never there", () => {
 test("steps in which something was done are marked", () => {
   const change = { started: [0, 2, 0], given_up: [0, 0, 1], violations: [0, 0, 0] };
   expect(markers(history([1, 1, 1], change))).toEqual([
-    { at: 101, up: 2, down: 0, broken: 0 },
-    { at: 102, up: 0, down: 1, broken: 0 },
+    { at: 101, up: 2, down: 0, broken: 0, silent: 0, changed: 0 },
+    { at: 102, up: 0, down: 1, broken: 0, silent: 0, changed: 0 },
   ]);
+});
+
+test("where ticks are missing it is marked from when on", () => {
+  expect(markers(history([1, 1, 1, 0, 0, 0, 1, 1]))).toEqual([{ at: 102, up: 0, down: 0, broken: 0, silent: 1, changed: 0 }]);
+  // Ticks that are just further apart than steps are no outage.
+  expect(markers(history([1, 0, 1, 0, 0, 1, 0, 1]))).toEqual([]);
+});
+
+test("when it was told to do otherwise is marked among what was done, by time", () => {
+  const told = { at_s: 101.5, settings: [], announced: [], withdrawn: [] };
+  const changed = { ...history([1, 1, 1], { started: [0, 2, 1] }), reconfigurations: [told] };
+  expect(markers(changed).map(({ at, up, changed }) => [at, up, changed])).toEqual([[101, 2, 0], [101.5, 0, 1], [102, 1, 0]]);
 });
 
 test("replica-hours count the time between ticks too", () => {

@@ -6,7 +6,7 @@ mod demand;
 mod promql;
 mod queries;
 
-pub use demand::DemandQueries;
+pub use demand::{DemandQueries, PICKER_POOL_SATURATION, PICKER_QUEUE_SIZE};
 pub use promql::{Expression, ExpressionError};
 pub use queries::{MetricQueries, MetricQueriesSpec, QueriesError};
 use serde::{Deserialize, Serialize};

@@ -10,6 +10,7 @@ pub mod journal;
 mod name;
 pub mod policy_file;
 pub mod pool_keys;
+pub mod reconfiguration;
 pub mod schedule;
 pub mod status;
 pub mod v1;

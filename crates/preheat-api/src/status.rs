@@ -1,9 +1,7 @@
-//! What preheat says about itself: the answer of `/status`, and what `/metrics` and the HTTP API are made of.
+//! What preheat says about itself: what `/metrics` and the HTTP API are made of.
 //!
-//! Field names are the glossary's, in snake_case; durations are seconds of model time; ratios are
-//! 0–1. A number that is not known is `null`, never 0.
-//!
-//! A reader ignores fields that it does not know, so that it can ask a newer preheat.
+//! Field names are the glossary's; durations are seconds of model time; ratios are 0–1. A number that is
+//! not known is absent, never 0.
 //!
 //! **Invariant:** data only. Nothing here measures or decides.
 
@@ -17,13 +15,13 @@ use crate::journal::ViolationRecord;
 use crate::schedule::Upcoming;
 
 /// One process, everything it scales.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Status {
     /// Version of preheat.
     pub version: String,
     /// Since it started.
     pub uptime_s: f64,
-    /// How model time and wall time are tied.
+    /// Model time, and how fast it runs.
     pub clock: ClockStatus,
     /// Whether decisions are being recorded; absent when no journal is kept.
     pub journal: Option<JournalHealth>,
@@ -33,13 +31,9 @@ pub struct Status {
     pub pools: Vec<PoolStatus>,
 }
 
-/// How model time and wall time are tied.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// Model time, and how fast it runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClockStatus {
-    /// Wall time of the anchor, nanoseconds since the Unix epoch.
-    pub wall_unix_nanos: u64,
-    /// Model time at that moment.
-    pub model: Instant,
     /// Seconds of model time per second of wall time.
     pub scale: f64,
     /// Model time when this was written.
@@ -48,7 +42,7 @@ pub struct ClockStatus {
 
 impl Default for ClockStatus {
     fn default() -> Self {
-        Self { wall_unix_nanos: 0, model: Instant::ORIGIN, scale: 1.0, now: Instant::ORIGIN }
+        Self { scale: 1.0, now: Instant::ORIGIN }
     }
 }
 
@@ -95,7 +89,7 @@ pub struct GatewayTotals {
 }
 
 /// One pool.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PoolStatus {
     /// Its name.
     pub pool: String,
@@ -108,7 +102,6 @@ pub struct PoolStatus {
     /// See `replicas_min`.
     pub replicas_max: u32,
     /// GPUs of one replica; absent where a journal does not tell.
-    #[serde(default)]
     pub gpus_per_replica: Option<u32>,
     /// What other pools leave to it of the GPUs that they share; absent where it shares none.
     pub quota: Option<QuotaStatus>,
@@ -127,11 +120,11 @@ pub struct PoolStatus {
     /// What the pool is held to.
     pub slo: Option<SloStatus>,
     /// Seconds until each start under way should be ready, as of the last tick, soonest first.
-    #[serde(default)]
     pub starts_ready_in_s: Vec<f64>,
     /// How long each phase of a start takes, in the order in which they are passed through.
-    #[serde(default)]
     pub cold_start_phases: Vec<PhaseStatus>,
+    /// Starts that were measured and are remembered, the newest of them, oldest first.
+    pub cold_starts: Vec<MeasuredStart>,
     /// The invariant that the last plan broke, if it did: the pool is held as it is.
     pub violation: Option<ViolationRecord>,
     /// When the last decision was made.
@@ -147,7 +140,6 @@ pub struct PoolStatus {
     /// What the gateway sees; absent without a gateway.
     pub gateway: Option<GatewayStatus>,
     /// What is scheduled, has not ended, and begins within a day; by its begin.
-    #[serde(default)]
     pub scheduled: Vec<ScheduledStatus>,
     /// Since this process started.
     pub totals: PoolTotals,
@@ -156,7 +148,7 @@ pub struct PoolStatus {
 }
 
 /// Demand that was announced.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduledStatus {
     /// The schedule's name.
     pub name: String,
@@ -211,6 +203,19 @@ pub struct PhaseStatus {
     pub p50_s: f64,
     /// 90th percentile of the same.
     pub p90_s: f64,
+}
+
+/// One start that was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MeasuredStart {
+    /// From its order, or the crash before it, until it was ready or given up.
+    pub took_s: f64,
+    /// Time in each phase: 0 in one that it skipped; one of which nobody knows, or that it did not
+    /// reach, is left out.
+    pub phases_s: BTreeMap<String, f64>,
+    /// The phase in which it was given up, and so would have been for longer; absent when it became
+    /// ready.
+    pub given_up_in: Option<String>,
 }
 
 /// The numbers behind the last decision.
@@ -372,6 +377,10 @@ pub struct ReplicaStatus {
     pub outstanding: Option<u32>,
     /// Share of KV blocks in use.
     pub kv_utilization: Option<f64>,
+    /// What it counts for while it is ready, a whole one as 1: less for one that is slower than its pool.
+    pub capacity: Option<f64>,
+    /// The machine that it is on; a world that has several fills it in.
+    pub node: Option<String>,
     /// Where it listens; a world that knows fills it in.
     pub address: Option<String>,
     /// Its process; a world that has processes fills it in.
@@ -380,48 +389,4 @@ pub struct ReplicaStatus {
     pub restarts: u32,
     /// What went wrong last; a world that knows fills it in.
     pub last_error: Option<String>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn status_is_snake_case_and_says_null_for_unknown() {
-        let mut status = Status::default();
-        status.pools.push(PoolStatus {
-            pool: "chat".to_owned(),
-            reason: Some(Reason::DemandAbovePlan),
-            ..PoolStatus::default()
-        });
-        let json = serde_json::to_string(&status).unwrap();
-        for part in [
-            "\"gpu_seconds\":0.0",
-            "\"replicas_peak\":0",
-            "\"reason\":\"demand_above_plan\"",
-            "\"queue_depth\":null",
-            "\"journal\":null",
-            "\"gateway\":null",
-        ] {
-            assert!(json.contains(part), "{part} is not in {json}");
-        }
-        assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), status);
-    }
-
-    #[test]
-    fn what_the_gateway_counted_stands_beside_the_pools() {
-        let gateway = GatewayTotals { retries_closed: 2, unroutable: 7, ..Default::default() };
-        let status = Status { gateway: Some(gateway), ..Status::default() };
-        let json = serde_json::to_value(&status).unwrap();
-        let expected = serde_json::json!({
-            "connections": 0, "unroutable": 7, "cancelled": 0,
-            "retries_connect": 0, "retries_closed": 2, "retries_refused": 0,
-        });
-        assert_eq!(json["gateway"], expected);
-        assert_eq!(serde_json::from_value::<Status>(json.clone()).unwrap(), status);
-        // A preheat that did not tell yet.
-        let mut older = json;
-        older.as_object_mut().unwrap().remove("gateway");
-        assert_eq!(serde_json::from_value::<Status>(older).unwrap().gateway, None);
-    }
 }

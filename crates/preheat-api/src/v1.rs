@@ -13,9 +13,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::ViolationRecord;
+use crate::reconfiguration::Reconfiguration;
 use crate::status::{
-    DecisionNumbers, Direction, GatewayStatus, GatewayTotals, JournalHealth, PhaseStatus,
-    PoolStatus, PoolTotals, QuotaStatus, ReplicaStatus, ScheduledStatus, SloStatus, Status,
+    DecisionNumbers, Direction, GatewayStatus, GatewayTotals, JournalHealth, MeasuredStart,
+    PhaseStatus, PoolStatus, PoolTotals, QuotaStatus, ReplicaStatus, ScheduledStatus, SloStatus,
+    Status,
 };
 
 /// Every pool, without its replicas.
@@ -146,6 +148,9 @@ pub struct Pool {
     pub starts_ready_in_s: Vec<f64>,
     /// How long each phase of a start takes, in the order in which they are passed through.
     pub cold_start_phases: Vec<PhaseStatus>,
+    /// Starts that were measured and are remembered, at most 64 of the newest, oldest first. Of a
+    /// journal, those that were remembered at its last checkpoint.
+    pub cold_starts: Vec<MeasuredStart>,
     /// What is announced, has not ended, and begins within a day; by its begin.
     pub scheduled: Vec<Scheduled>,
     /// What operators have ordered; absent where no orders are taken.
@@ -236,6 +241,11 @@ pub struct History {
     pub complete_from_s: f64,
     /// One value per step, in columns of equal length.
     pub series: Series,
+    /// When the pool was told to do otherwise, as its decisions were recorded; by time. Of many the
+    /// newest.
+    pub reconfigurations: Vec<Reconfiguration>,
+    /// How many there were before these.
+    pub reconfigurations_left_out: u32,
 }
 
 /// Columns of a history. A step without a tick has `null` everywhere but in counts.
@@ -435,6 +445,7 @@ impl Pool {
             replicas: pool.replicas.clone(),
             starts_ready_in_s: pool.starts_ready_in_s.clone(),
             cold_start_phases: pool.cold_start_phases.clone(),
+            cold_starts: pool.cold_starts.clone(),
             scheduled: pool.scheduled.iter().map(Scheduled::of).collect(),
             controls: None,
             gateway: pool.gateway.filter(|_| live),

@@ -1,6 +1,7 @@
 //! From an explanation's numbers to sentences, as a colleague would put them.
 
 mod figures;
+mod warnings;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -10,7 +11,7 @@ pub use figures::{rate, seconds};
 
 use preheat_core::{
     Action, ArrivalSource, CapacityBound, Explanation, Instant, MachineState, Observation, Plan,
-    Reason, RehearsalExplanation, ReplicaId, ScheduledDemand, StopReason, SupplyExplanation,
+    Reason, RehearsalExplanation, ReplicaId, ScheduledDemand, StopReason,
 };
 
 use crate::journal::{EntryBody, ViolationRecord};
@@ -59,7 +60,7 @@ pub fn details(
     lines.extend(machines(explanation));
     lines.push(target(explanation));
     lines.extend(quota(explanation));
-    lines.extend(warnings(explanation));
+    lines.extend(warnings::all(explanation, observation));
     lines
 }
 
@@ -502,38 +503,6 @@ fn guard(explanation: &Explanation) -> Option<String> {
         let _ = write!(text, "; the load's need counts {:.2} times", guard.factor);
     }
     (share > 0.0 || guard.factor > 1.0).then(|| format!("{text}."))
-}
-
-fn warnings(explanation: &Explanation) -> Vec<String> {
-    let mut lines = Vec::new();
-    if !explanation.replicas_blind.is_empty() {
-        lines.push(format!("Blind: no fresh signal from {}.", ids(&explanation.replicas_blind)));
-    }
-    if !explanation.replicas_overdue.is_empty() {
-        let overdue = ids(&explanation.replicas_overdue);
-        lines.push(format!("Overdue: {overdue} should have been ready long ago; not counted on."));
-    }
-    lines.extend(slow(&explanation.supply));
-    lines
-}
-
-fn slow(supply: &SupplyExplanation) -> Option<String> {
-    let shown: Vec<String> = supply
-        .slow
-        .iter()
-        .take(IDS_SHOWN)
-        .map(|slow| format!("{} ({:.2})", slow.replica, slow.capacity.get()))
-        .collect();
-    let rest = supply.slow.len().saturating_sub(IDS_SHOWN);
-    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
-    (!shown.is_empty()).then(|| {
-        format!(
-            "Slow: {}{more} do so much of a whole replica's work; what is ready or on the way counts \
-             as {:.1} whole ones.",
-            shown.join(", "),
-            supply.capacity
-        )
-    })
 }
 
 /// Replicas named before "and 3 more".

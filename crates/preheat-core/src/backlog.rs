@@ -10,13 +10,14 @@ use crate::decision::BacklogExplanation;
 use crate::demand::serves;
 use crate::observation::Observation;
 use crate::policy::PolicySpec;
-use crate::units::Concurrency;
 
 /// Everything the projection needs.
 pub(crate) struct Projection<'a> {
-    pub(crate) arrival_rate: f64,
+    /// Offered load until then, in slots.
+    pub(crate) load: f64,
     pub(crate) service_time: Duration,
-    pub(crate) concurrency_cap: Concurrency,
+    /// Slots of a replica.
+    pub(crate) slots: f64,
     /// What ready replicas count for.
     pub(crate) ready: f64,
     /// What each that becomes ready does.
@@ -39,15 +40,14 @@ pub(crate) fn requests(spec: &PolicySpec, observation: &Observation) -> u32 {
 /// Follows the queue to one lead time ahead: it grows by arrivals and shrinks by the slots that
 /// are ready then, each of which frees up once per service time.
 pub(crate) fn project(requests: u32, projection: &Projection<'_>) -> BacklogExplanation {
-    let slot_rate =
-        f64::from(projection.concurrency_cap.get()) / projection.service_time.as_secs_f64();
+    let service_s = projection.service_time.as_secs_f64();
     let mut queued = f64::from(requests);
     let mut from = Duration::ZERO;
     let arriving = projection.residuals.iter().copied().filter(|r| *r < projection.lead_time);
     let ends = arriving.chain([projection.lead_time]);
     let mut replicas = projection.ready;
     for until in ends {
-        let net = projection.arrival_rate - replicas * slot_rate;
+        let net = (projection.load - replicas * projection.slots) / service_s;
         queued = (queued + net * (until.saturating_sub(from)).as_secs_f64()).max(0.0);
         from = from.max(until);
         replicas += projection.each;

@@ -50,9 +50,12 @@ pub fn decide(policy: &Policy, memory: &Memory, observation: &Observation) -> De
     let (rehearsal, in_all) = ladder.rehearse(&mut memory, &traffic, asleep, scheduled);
     memory.guard.step(&watch(spec, &traffic, observation, &rehearsal, &fleet));
     let guard_factor = memory.guard.boost;
-    let rehearsed = Rehearsed { ready: &rehearsal, in_all: in_all.as_ref(), guard_factor };
+    let load_sure = traffic.load_sure;
+    let rehearsed =
+        Rehearsed { ready: &rehearsal, in_all: in_all.as_ref(), guard_factor, load_sure };
     let held = Held::of(spec, observation, &capacity, &rehearsed);
-    let backlogs = Backlogs::project(spec, observation, &demand, &capacity, &ladder, &fleet, &held);
+    let backlogs =
+        Backlogs::project(spec, observation, &demand, &rehearsed, &ladder, &fleet, &held);
     let need = Need::of(spec, observation, &demand, &rehearsed, &held, &backlogs, &ladder);
     let targets = Targets::stabilize(spec, &mut memory, now, &need, &fleet, &ladder);
 
@@ -109,6 +112,7 @@ fn traffic(
         since: memory.last.map_or(Duration::ZERO, |last| now.since(last.at)),
         arrivals: demand::arrivals_since_last(memory, demand.source).map(|count| count as f64),
         load: demand.offered_load.get(),
+        load_sure: demand::sure(spec, demand),
         service_time: demand.service_time,
         slots: f64::from(capacity.concurrency_cap.get()),
         ttft_aim: spec.slo.threshold,

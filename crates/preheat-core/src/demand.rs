@@ -16,6 +16,10 @@ use crate::units::{Erlangs, Instant, RequestRate};
 
 /// The service time is not believed before this many requests.
 const MEASURED_REQUESTS: f64 = 10.0;
+/// No request takes less: where clients hang up, what is counted may say so.
+const SERVICE_TIME_MIN: Duration = Duration::from_millis(1);
+/// Standard deviations by which a load is lower for sure than what was measured.
+const SURE_DEVIATIONS: f64 = 2.0;
 /// The longest look at what is inside.
 const LOAD_WINDOW_MAX: Duration = Duration::from_secs(120);
 /// Totals fade to 1/e in this time.
@@ -270,6 +274,19 @@ fn in_use(spec: &PolicySpec, memory: &Memory, service_time: Duration) -> Option<
     Some(Erlangs::saturating(mean + service_time.as_secs_f64() * grown / window))
 }
 
+/// The part of the offered load, in slots, that chance alone doesn't make. Of a load `a` that comes at
+/// random, `√a` is what the slots in use deviate by, and over a window that is longer than requests
+/// stay, as much less as looks at it are independent: `√(a · 2S ÷ window)`.
+///
+/// What a queue is projected with: by the load of the moment, a well filled pool would order replicas
+/// for what chance queues and takes away again.
+pub(crate) fn sure(spec: &PolicySpec, demand: &DemandExplanation) -> f64 {
+    let load = demand.offered_load.get();
+    let window = load_window(spec, demand.service_time).as_secs_f64();
+    let independent = (2.0 * demand.service_time.as_secs_f64() / window).min(1.0);
+    (load - SURE_DEVIATIONS * libm::sqrt(load * independent)).max(0.0)
+}
+
 /// Requests that arrived since the tick before; `None` when nobody could tell, or it is the first.
 pub(crate) fn arrivals_since_last(memory: &Memory, source: ArrivalSource) -> Option<u64> {
     let last = memory.last.filter(|_| source != ArrivalSource::Unknown)?;
@@ -301,9 +318,9 @@ fn rate(memory: &Memory, now: Instant, window: Duration) -> Option<RequestRate> 
 fn service_time(spec: &PolicySpec, memory: &Memory) -> (Duration, bool) {
     let work = &memory.work;
     if work.requests < MEASURED_REQUESTS || work.slot_seconds <= 0.0 {
-        return (spec.service_time_prior, false);
+        return (spec.service_time_prior.max(SERVICE_TIME_MIN), false);
     }
-    (Duration::from_secs_f64(work.slot_seconds / work.requests), true)
+    (Duration::from_secs_f64(work.slot_seconds / work.requests).max(SERVICE_TIME_MIN), true)
 }
 
 #[cfg(test)]

@@ -141,6 +141,9 @@ pub struct StartMemory {
 pub struct ReplicaMemory {
     /// Its present start or wake; `None` once it was ready.
     pub start: Option<StartMemory>,
+    /// Whether it was in standby at the last tick: a wake may begin and end before the next one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asleep: bool,
     /// Time of the newest counters already used, so that none is used twice.
     pub counters_at: Option<Instant>,
     /// Requests inside it when last known.

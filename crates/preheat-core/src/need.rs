@@ -20,6 +20,8 @@ pub(crate) struct Rehearsed<'a> {
     pub(crate) ready: &'a RehearsalExplanation,
     pub(crate) in_all: Option<&'a RehearsalExplanation>,
     pub(crate) guard_factor: f64,
+    /// What is taken to come while a queue drains, in slots: [`crate::demand::sure`].
+    pub(crate) load_sure: f64,
 }
 
 /// Replicas that rule and guard hold.
@@ -52,8 +54,8 @@ impl Held {
 
 /// What would still be queued when a replica that is ordered now is ready.
 pub(crate) struct Queued {
-    /// Without the starts that only a queue asked for: what asks for them still. Were they counted,
-    /// they would be the reason for their own end, and be ordered again right after it.
+    /// Without the replicas that only a queue asked for, ready or on their way: what asks for them still.
+    /// Were they counted, they would be the reason for their own end, and be ordered again right after.
     pub(crate) without_extra: BacklogExplanation,
     /// With them: what asks for more than those.
     with_extra: BacklogExplanation,
@@ -74,23 +76,25 @@ impl Backlogs {
         spec: &PolicySpec,
         observation: &Observation,
         demand: &DemandExplanation,
-        capacity: &CapacityExplanation,
+        rehearsed: &Rehearsed<'_>,
         ladder: &Ladder,
         fleet: &Fleet,
         held: &Held,
     ) -> Self {
+        let slots = held.slots_per_replica;
         let requests = backlog::requests(spec, observation);
         let residuals: Vec<Duration> =
             fleet.starting.iter().map(|(residual, _)| *residual).collect();
         let heads = fleet.ready_for(held.replicas(), Duration::MAX) as usize;
-        let held = heads.saturating_sub(fleet.ready.len()).min(residuals.len());
-        let project = |residuals: &[Duration], lead_time| {
+        let held_starting = heads.saturating_sub(fleet.ready.len()).min(residuals.len());
+        let extra_ready = fleet.ready.len().saturating_sub(heads);
+        let held_ready = fleet.ready_capacity.min(f64::from(held.replicas()));
+        let project = |ready, residuals: &[Duration], lead_time| {
             let projection = backlog::Projection {
-                // Equal to the arrival rate, but where the service time is not known yet.
-                arrival_rate: demand.offered_load.get() / demand.service_time.as_secs_f64(),
+                load: rehearsed.load_sure,
                 service_time: demand.service_time,
-                concurrency_cap: capacity.concurrency_cap,
-                ready: fleet.ready_capacity,
+                slots,
+                ready,
                 each: fleet.unseen_capacity,
                 residuals,
                 lead_time,
@@ -98,9 +102,9 @@ impl Backlogs {
             backlog::project(requests, &projection)
         };
         let at = |lead_time| Queued {
-            without_extra: project(&residuals[..held], lead_time),
-            with_extra: project(&residuals, lead_time),
-            extra: count(residuals.len() - held),
+            without_extra: project(held_ready, &residuals[..held_starting], lead_time),
+            with_extra: project(fleet.ready_capacity, &residuals, lead_time),
+            extra: count(extra_ready + residuals.len() - held_starting),
         };
         let lead_ready =
             if fleet.standby.is_empty() { ladder.lead_cold } else { ladder.lead_ready };
@@ -131,7 +135,8 @@ impl Need {
         ladder: &Ladder,
     ) -> Self {
         let &Held { for_load, for_guard, slots_per_replica } = held;
-        let spare = f64::from(held.replicas()) * slots_per_replica - demand.offered_load.get();
+        let slots_held = f64::from(held.replicas()) * slots_per_replica;
+        let spare = (slots_held - rehearsed.load_sure).max(0.0);
         let drains = |backlog: &BacklogExplanation| {
             let drain_time = spec.backlog_drain_time;
             let slots = backlog::slots_needed(backlog, demand.service_time, drain_time, spare);

@@ -38,14 +38,14 @@ fn last(rows: &[Row]) -> &Row {
     rows.last().expect("the run has rows")
 }
 
-/// 3 requests/s × 10 s = 30 erlangs: 4 replicas of 8 slots are full, and headroom takes one to three
-/// more, by the rule that is followed and the peaks that chance brought.
+/// 3 requests/s × 10 s = 30 erlangs: 4 replicas of 8 slots are nearly full. Here nothing comes by chance,
+/// so that they do, and a rule that holds more takes up to three on top.
 #[test]
 fn constant_traffic_settles_on_littles_law_and_stays() {
     let mut toy = Toy::new(setup(|_| {}), 1);
     toy.run(90 * MINUTE, 3.0);
     let settled = last(&toy.rows).ready;
-    assert!((5..=7).contains(&settled), "{settled} replicas");
+    assert!((4..=7).contains(&settled), "{settled} replicas");
     let steady = toy.run(30 * MINUTE, 3.0);
     for row in steady {
         assert_eq!((row.ready, row.starting, row.draining), (settled, 0, 0), "at {:?}", row.at);
@@ -191,7 +191,7 @@ fn scale_down_waits_for_the_window_and_drains() {
     assert!(held.iter().all(|row| row.ready >= 5), "nothing is given up within the window");
     let shrunk = toy.run(20 * MINUTE, 0.5);
     assert!(shrunk.iter().any(|row| row.draining > 0));
-    assert_eq!(last(shrunk).ready, 2);
+    assert_eq!(last(shrunk).ready, 1);
     assert_eq!(toy.cut, 0, "no request was inside a replica that was stopped");
 }
 

@@ -3,30 +3,30 @@
 //! **Invariant:** a scale is written only where it is as it was read, and only while this process
 //! leads.
 
+mod logs;
+mod picker;
 mod set_aside;
+mod watches;
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{Container, Node, Pod, ResourceRequirements, Service};
+use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind, Selector, SelectorExt};
 use kube::discovery::{Scope, pinned_kind};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource};
 use preheat_core::Instant;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::events::{EventsSeen, PodEvents};
 use crate::lease::{Leadership, REQUEST_TIMEOUT};
 use crate::nodes::{self, Taken};
 use crate::ownership::Conflict;
@@ -35,6 +35,7 @@ use crate::publication::Follower;
 use crate::report::Trouble;
 use crate::resource::{InferenceAutoscaler, InferenceAutoscalerStatus, Mode, TargetRef};
 use crate::writes::CostWrite;
+use watches::{api, slim, watched, watched_events};
 
 /// preheat's name as a writer.
 pub(crate) const FIELD_MANAGER: &str = "preheat";
@@ -55,7 +56,10 @@ pub(crate) struct Cluster {
     autoscalers: Store<InferenceAutoscaler>,
     hpas: Store<HorizontalPodAutoscaler>,
     services: Store<Service>,
+    events: Arc<Mutex<EventsSeen>>,
     kinds: Mutex<BTreeMap<(String, String), ApiResource>>,
+    /// Services of InferencePools' endpoint pickers, and when they were read, by namespace and pool.
+    pools: Mutex<BTreeMap<(String, String), (Instant, String)>>,
     recorder: Recorder,
     /// Sent to whenever a resource of ours has changed.
     pub(crate) changes: watch::Sender<u64>,
@@ -104,6 +108,7 @@ impl Cluster {
         let hpas = watched(tasks, api(&client, namespace), watch::Sender::new(0), |_| {});
         let services =
             watched(tasks, api(&client, namespace), watch::Sender::new(0), set_aside::slim);
+        let events = watched_events(tasks, api(&client, namespace));
         let taken = namespace.is_none().then(Mutex::default);
         let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(instance) };
         let recorder = Recorder::new(client.clone(), reporter);
@@ -117,15 +122,17 @@ impl Cluster {
             autoscalers,
             hpas,
             services,
+            events,
             kinds,
+            pools: Mutex::default(),
             recorder,
             changes,
         }
     }
 
-    /// Resolves when everything that is watched has been listed once, but for nodes and Services: they
-    /// only tell more of starts, and what may sleep, and who updates preheat before its rights must not
-    /// wait for ever.
+    /// Resolves when everything that is watched has been listed once, but for nodes, events and Services:
+    /// they only tell more of starts, and what may sleep, and who updates preheat before its rights must
+    /// not wait for ever.
     pub(crate) async fn listed(&self) {
         // A watcher ends only with this process.
         let _pods = self.pods.wait_until_ready().await;
@@ -151,6 +158,13 @@ impl Cluster {
             metadata.namespace.as_deref() == Some(namespace)
                 && selector.matches(metadata.labels.as_ref().unwrap_or(&nothing))
         })
+    }
+
+    /// What the events of these pods tell, by uid.
+    pub(crate) fn pod_events(&self, pods: &[Arc<Pod>]) -> BTreeMap<String, Arc<PodEvents>> {
+        let seen = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let uids = pods.iter().filter_map(|pod| pod.metadata.uid.as_ref());
+        uids.filter_map(|uid| Some((uid.clone(), seen.of(uid)?))).collect()
     }
 
     /// All nodes; none until they have been listed, or where they may not be.
@@ -404,68 +418,6 @@ const NOTE_CHARS_MAX: usize = 250;
 /// The group of an API version: a target may be named by any of its versions.
 fn group(api_version: &str) -> &str {
     api_version.split_once('/').map_or("", |(group, _)| group)
-}
-
-fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
-where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
-{
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
-}
-
-/// Keeps a shared view of all objects of a kind up to date, and counts their changes.
-fn watched<K>(
-    tasks: &mut JoinSet<()>,
-    api: Api<K>,
-    changes: watch::Sender<u64>,
-    slim: fn(&mut K),
-) -> Store<K>
-where
-    K: Resource<DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug
-        + Send
-        + Sync
-        + 'static,
-{
-    let (store, writer) = reflector::store();
-    let stream = watcher(api, watcher::Config::default()).default_backoff();
-    let stream = stream.modify(slim).reflect(writer);
-    tasks.spawn(async move {
-        let mut stream = pin!(stream);
-        while let Some(event) = stream.next().await {
-            match event {
-                Ok(_) => changes.send_modify(|count| *count = count.wrapping_add(1)),
-                Err(error) => {
-                    let kind = K::kind(&());
-                    tracing::warn!(%kind, error = %chain(&error), "watching failed; trying again");
-                }
-            }
-        }
-    });
-    store
-}
-
-/// Drops what nobody here reads, which is most of a pod.
-fn slim(pod: &mut Pod) {
-    pod.metadata.managed_fields = None;
-    if let Some(spec) = &mut pod.spec {
-        spec.volumes = None;
-        spec.affinity = None;
-        let inits = spec.init_containers.iter_mut().flatten();
-        for container in spec.containers.iter_mut().chain(inits) {
-            let Container { name, image, restart_policy, resources, .. } =
-                std::mem::take(container);
-            let resources =
-                resources.map(|resources| ResourceRequirements { claims: None, ..resources });
-            *container =
-                Container { name, image, restart_policy, resources, ..Container::default() };
-        }
-    }
 }
 
 async fn deadline<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, WriteError> {

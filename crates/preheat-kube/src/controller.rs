@@ -15,6 +15,7 @@ use preheat_publish::Counts;
 use preheat_runtime::clock::Clock;
 use preheat_runtime::journal::{Journal, JournalReader, restore};
 use preheat_runtime::prometheus::{PodSource, Prometheus};
+use preheat_runtime::routing::PoolId;
 use preheat_runtime::scrape::{ScrapeConfig, Scraper};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -25,6 +26,7 @@ use crate::lease::{Elector, Leadership, LeaseOptions};
 use crate::pool::{Pool, Shared, pool_id};
 use crate::quotas::Quotas;
 use crate::resource::{GROUP, InferenceAutoscaler};
+use crate::starts::told_by;
 use crate::view::{PoolView, SharedView};
 
 /// Longest wait for an engine's metrics: well below any sensible tick.
@@ -223,14 +225,15 @@ impl KubeController {
     /// Begins a loop for each resource that has none, and ends those whose resource is gone.
     async fn reconcile(&self, running: &mut BTreeMap<String, Running>) {
         let resources = self.shared.cluster.autoscalers();
+        // Each status that is written comes by here, of each of hundreds of resources.
+        let resources: BTreeMap<String, _> =
+            resources.into_iter().map(|resource| (pool_id(&resource).0, resource)).collect();
+        let is_there = |name: &str, uid: &Option<String>| {
+            resources.get(name).is_some_and(|resource| resource.metadata.uid == *uid)
+        };
         let gone: Vec<String> = running
             .iter()
-            .filter(|(name, pool)| {
-                pool.task.is_finished()
-                    || !resources.iter().any(|resource| {
-                        pool_id(resource).0 == **name && resource.metadata.uid == pool.uid
-                    })
-            })
+            .filter(|(name, pool)| pool.task.is_finished() || !is_there(name, &pool.uid))
             .map(|(name, _)| name.clone())
             .collect();
         for name in gone {
@@ -238,12 +241,18 @@ impl KubeController {
                 self.end(&name, pool).await;
             }
         }
-        for resource in resources {
-            let id = pool_id(&resource);
-            if running.contains_key(&id.0) {
+        for (name, resource) in resources {
+            if running.contains_key(&name) {
                 continue;
             }
-            let memory = self.remembered(&id.0).await;
+            let id = PoolId(name);
+            let mut memory = self.remembered(&id.0).await;
+            if memory.cold_starts.is_empty()
+                && let Some(status) = &resource.status
+            {
+                // Another preheat led until now, or this one has lost its journal.
+                memory.cold_starts.extend(told_by(status));
+            }
             let view = SharedView::new(Mutex::new(PoolView::default()));
             let mut views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
             views.insert(id.0.clone(), Arc::clone(&view));

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use preheat_core::{Instant, MachineState, ReplicaPhase};
 
+use crate::engine_logs::EngineLogs;
+use crate::events::PodEvents;
 use crate::nodes::{Taken, WeightsSeen};
-use crate::pods::{SeenPod, see};
+use crate::pods::{Beside, SeenPod, engine_name, see};
 use crate::resource::{InferenceAutoscalerStatus, Settings};
 use crate::roster::Replica;
 use crate::starts::StartRate;
@@ -24,6 +26,8 @@ pub(crate) struct Ground {
     before: Vec<Arc<Node>>,
     /// What nodes held when pods that start came there, by uid.
     found: BTreeMap<String, MachineState>,
+    /// What its engines' logs tell, where they are read.
+    pub(crate) logs: EngineLogs,
     /// What the nodes hold on which its next pod may land.
     pub(crate) placeable_on: Vec<MachineState>,
 }
@@ -37,16 +41,17 @@ impl Ground {
             starts: StartRate::default(),
             before: Vec::new(),
             found: BTreeMap::new(),
+            logs: EngineLogs::default(),
             placeable_on: Vec::new(),
         }
     }
 
-    /// Reads pods as replicas on their nodes; `answering` are those whose engines told their metrics
-    /// last time, by uid.
+    /// Reads pods with their events as replicas on their nodes; `answering` are those whose engines
+    /// told their metrics last time, by uid.
     pub(crate) fn see(
         &mut self,
         (nodes, taken): (&[Arc<Node>], Option<&Taken>),
-        pods: &[Arc<Pod>],
+        (pods, events): (&[Arc<Pod>], &BTreeMap<String, Arc<PodEvents>>),
         settings: &Settings,
         answering: &BTreeSet<String>,
         now: Instant,
@@ -56,10 +61,18 @@ impl Ground {
         terrain.keep(&mut self.weights);
         self.placeable_on = terrain.landing(taken, &self.weights);
         let seen = pods.iter().filter_map(|pod| {
-            let answers = pod.metadata.uid.as_ref().is_some_and(|uid| answering.contains(uid));
-            let mut seen = see(pod, container, answers, terrain.under(pod, &self.weights), now)?;
+            let uid = pod.metadata.uid.as_ref()?;
+            let beside = Beside {
+                answers: answering.contains(uid),
+                node: terrain.under(pod, &self.weights),
+                events: events.get(uid).map(Arc::as_ref),
+                weights_at: self.logs.weights_at(uid),
+            };
+            let mut seen = see(pod, container, &beside, now)?;
             if seen.phase.is_starting() && seen.restarts == 0 {
-                seen.machine = self.machine_found(&terrain, &seen);
+                let engine = engine_name(pod, container);
+                let had_image = engine.zip(beside.events).and_then(|(name, e)| e.had_image(name));
+                seen.machine = self.machine_found(&terrain, &seen, had_image);
             }
             Some(seen)
         });
@@ -74,12 +87,17 @@ impl Ground {
         seen
     }
 
-    /// What a starting pod's node held when the pod came there: as it was at the tick before the pod
-    /// was seen. Of one that is seen for the first time when its image is there already, nobody knows
+    /// What a starting pod's node held when the pod came there: as it was at the tick before the pod was
+    /// seen, or as the pod's events tell. Of one that is seen for the first time when its image is there already, nobody knows
     /// whether it was before.
-    fn machine_found(&self, terrain: &Terrain<'_>, pod: &SeenPod) -> MachineState {
+    fn machine_found(
+        &self,
+        terrain: &Terrain<'_>,
+        pod: &SeenPod,
+        had_image: Option<bool>,
+    ) -> MachineState {
         if let Some(found) = self.found.get(&pod.uid) {
-            return *found;
+            return MachineState { image: found.image.or(had_image), ..*found };
         }
         let pulls = matches!(
             pod.phase,
@@ -88,7 +106,8 @@ impl Ground {
         let named = |node: &&Arc<Node>| node.metadata.name == pod.node;
         let before = self.before.iter().find(named);
         let before = before.and_then(|node| terrain.holds(node, &self.weights).image);
-        MachineState { image: before.or(pod.machine.image.filter(|_| pulls)), ..pod.machine }
+        let image = before.or(had_image).or(pod.machine.image.filter(|_| pulls));
+        MachineState { image, ..pod.machine }
     }
 
     /// Takes in what the replicas are at a tick.

@@ -1,6 +1,6 @@
 //! World 3: replicas that are pods, scaled through the scale subresource of whatever makes them.
 //!
-//! `resource` is what users write; `pods`, `demand`, `way`, `nodes`, `roster`, `standby`, `traffic`, `writes`,
+//! `resource` is what users write; `pods`, `demand`, `picker`, `events`, `engine_logs`, `way`, `nodes`, `roster`, `standby`, `traffic`, `writes`,
 //! `publication`, `ownership` and `report` are pure and turn a cluster's objects into what
 //! `preheat-core` understands and its decisions into what is written; the rest talks to the apiserver.
 //!
@@ -13,8 +13,11 @@
 pub mod resource;
 
 pub mod demand;
+pub mod engine_logs;
+pub mod events;
 pub mod nodes;
 pub mod ownership;
+pub mod picker;
 pub mod pods;
 pub mod publication;
 pub mod report;

@@ -14,14 +14,14 @@ mod values;
 use serde_json::{Value, json};
 
 pub use dashboard::{PANELS, POOLS, Panel};
-pub use headroom::{HEADROOM, headroom};
-pub use monitoring::{ALERTS, Alert};
+pub use headroom::{HEADROOM, capacity_buffer, headroom};
+pub use monitoring::{ALERTS, Alert, RECORDED};
 
 use crate::resource::{GROUP, definition};
 
 mod publishing;
 
-pub use publishing::{external_metrics, hpa_example, publishing};
+pub use publishing::{external_metrics, hpa_example, keda_example, publishing};
 
 /// Where preheat runs.
 pub const NAMESPACE: &str = "preheat-system";
@@ -59,11 +59,13 @@ pub fn files() -> Result<Vec<ManifestFile>, serde_saphyr::SerializeError> {
         file("crd.yaml", documents(&[crd])?),
         file("rbac.yaml", documents(&rbac())?),
         file("deployment.yaml", documents(&[deployment(), service()])?),
+        file("engine-logs.yaml", documents(&engine_logs())?),
         file("publish.yaml", documents(&publishing())?),
         file("external-metrics.yaml", documents(&external_metrics())?),
         file("example-hpa.yaml", documents(&publishing::hpa_example())?),
         file("example-keda.yaml", documents(&publishing::keda_example())?),
         file("headroom.yaml", documents(&headroom())?),
+        file("example-capacity-buffer.yaml", documents(&[capacity_buffer()])?),
         file("monitoring.yaml", documents(&monitoring)?),
         file("grafana-dashboard.json", dashboard::text()),
     ];
@@ -80,22 +82,6 @@ fn documents(values: &[Value]) -> Result<String, serde_saphyr::SerializeError> {
 
 /// Namespace, service account, and exactly the rights that are used.
 pub fn rbac() -> Vec<Value> {
-    let account = json!({"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE});
-    let bind = |kind: &str, role: &str| {
-        let mut metadata = json!({"name": NAME});
-        if kind == "RoleBinding" {
-            metadata["namespace"] = NAMESPACE.into();
-        }
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": kind,
-            "metadata": metadata,
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": NAME,
-            },
-            "subjects": [account],
-        })
-    };
     vec![
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),
         json!({
@@ -109,7 +95,7 @@ pub fn rbac() -> Vec<Value> {
             "metadata": {"name": NAME},
             "rules": cluster_rules(),
         }),
-        bind("ClusterRoleBinding", "ClusterRole"),
+        bind(NAME, "ClusterRole"),
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "Role",
@@ -120,8 +106,38 @@ pub fn rbac() -> Vec<Value> {
                 named(rule("coordination.k8s.io", &["leases"], &["get", "update"]), NAME),
             ],
         }),
-        bind("RoleBinding", "Role"),
+        bind(NAME, "Role"),
     ]
+}
+
+/// The right to read engines' logs, for resources with `coldStart.engineLogs`: a right by itself, as
+/// logs may hold anything.
+pub fn engine_logs() -> Vec<Value> {
+    let name = "preheat-engine-logs";
+    vec![
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": name},
+            "rules": [rule("", &["pods/log"], &["get"])],
+        }),
+        bind(name, "ClusterRole"),
+    ]
+}
+
+/// Binds a role to preheat's service account, under the role's name.
+fn bind(name: &str, role: &str) -> Value {
+    let mut metadata = json!({"name": name});
+    if role == "Role" {
+        metadata["namespace"] = NAMESPACE.into();
+    }
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": format!("{role}Binding"),
+        "metadata": metadata,
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}],
+    })
 }
 
 fn cluster_rules() -> Vec<Value> {
@@ -137,8 +153,12 @@ fn cluster_rules() -> Vec<Value> {
         rule("", &["pods"], &["get", "list", "watch", "patch"]),
         // Cluster-wide by nature: nodes are in no namespace.
         rule("", &["nodes"], &["list", "watch"]),
+        // When images of pods were pulled.
+        rule("", &["events"], &["list", "watch"]),
         // Whether they heed the label that keeps a sleeping pod out of traffic.
         rule("", &["services"], &["list", "watch"]),
+        // Who holds the requests of one that finds no replica.
+        rule("inference.networking.k8s.io", &["inferencepools"], &["get"]),
         rule("autoscaling", &["horizontalpodautoscalers"], &["get", "list", "watch"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),
     ]
@@ -153,7 +173,8 @@ fn named(mut rule: Value, name: &str) -> Value {
     rule
 }
 
-fn deployment() -> Value {
+/// The Deployment, as `deploy/deployment.yaml` and the chart have it.
+pub fn deployment() -> Value {
     let probe = |period: u32| json!({"httpGet": {"path": "/healthz", "port": "admin"}, "periodSeconds": period});
     let container = json!({
         "name": NAME,

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{Container, Node, Pod, Taint, Toleration};
+use k8s_openapi::api::core::v1::{Container, ContainerImage, Node, Pod, Taint, Toleration};
 use preheat_core::MachineState;
 
 /// As many images as a kubelet tells of, the largest first: of what is not among so many, nobody
@@ -17,7 +17,7 @@ pub const WEIGHTS_NODES_MAX: usize = 256;
 /// What a pod wants of its node, as far as it is looked at.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wants {
-    /// Its engine's image.
+    /// Its engine's image, by its full name.
     pub image: Option<String>,
     /// Labels that the node must have.
     selector: BTreeMap<String, String>,
@@ -39,7 +39,11 @@ impl Wants {
         let Some(spec) = &pod.spec else { return Self::default() };
         let named = |of: &&Container| container.is_none_or(|name| of.name == name);
         Self {
-            image: spec.containers.iter().find(named).and_then(|engine| engine.image.clone()),
+            image: spec
+                .containers
+                .iter()
+                .find(named)
+                .and_then(|engine| engine.image.as_deref().map(full_name)),
             selector: spec.node_selector.clone().unwrap_or_default(),
             devices: devices(pod),
             tolerations: spec.tolerations.clone().unwrap_or_default(),
@@ -160,15 +164,25 @@ fn has_room<'a>(
     })
 }
 
-/// Whether a node holds an image, as its kubelet tells.
+/// Whether a node holds the image of this full name, as its kubelet tells; the node must be
+/// [`slim`]med. Every tick asks this of every node.
 pub fn holds_image(node: &Node, image: &str) -> Option<bool> {
     let images = node.status.as_ref()?.images.as_ref()?;
-    let wanted = full_name(image);
-    let mut names = images.iter().flat_map(|image| image.names.iter().flatten());
-    if names.any(|name| full_name(name) == wanted) {
+    let names = images.first().and_then(|all| all.names.as_deref()).unwrap_or_default();
+    if names.binary_search_by(|name| name.as_str().cmp(image)).is_ok() {
         return Some(true);
     }
     (images.len() < IMAGES_TOLD_MAX).then_some(false)
+}
+
+/// Full names of all images, sorted, with the first of them.
+fn index_images(images: &mut [ContainerImage]) {
+    let names = images.iter_mut().flat_map(|image| image.names.take().unwrap_or_default());
+    let mut names: Vec<String> = names.map(|name| full_name(&name)).collect();
+    names.sort_unstable();
+    if let Some(first) = images.first_mut() {
+        first.names = Some(names);
+    }
 }
 
 /// An image's name as a runtime writes it: with registry, and tag or digest.
@@ -236,11 +250,12 @@ impl WeightsSeen {
     }
 }
 
-/// Drops what nobody here reads of a node.
-pub(crate) fn slim(node: &mut Node) {
+/// Drops what nobody here reads of a node, and lays its images' names out to be looked up.
+pub fn slim(node: &mut Node) {
     node.metadata.managed_fields = None;
     node.metadata.annotations = None;
     if let Some(status) = &mut node.status {
+        index_images(status.images.as_deref_mut().unwrap_or_default());
         let conditions = status.conditions.iter_mut().flatten();
         // They tell how the node is at every heartbeat.
         conditions.for_each(|condition| condition.message = None);

@@ -1,7 +1,7 @@
 //! One pod as a replica: its phase and since when, from its conditions and its containers' states.
 //!
-//! **Invariant:** pure. What the pod does not say (whether its engine answers, and what its node is
-//! like) is given.
+//! **Invariant:** pure. What the pod does not say (whether its engine answers, what its node is like,
+//! and what its events tell) is given.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use preheat_core::{Instant, MachineState, PhaseTimes, ReplicaPhase};
 
-use crate::way;
-
+use crate::events::PodEvents;
 use crate::traffic::Traffic;
+use crate::way;
 
 /// Says which pods a ReplicaSet should rather delete; the lowest go first.
 pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
@@ -62,13 +62,25 @@ pub struct PodNode {
     pub machine: MachineState,
 }
 
+/// What is known of a pod beside what it says itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beside<'a> {
+    /// Whether its engine has told its metrics.
+    pub answers: bool,
+    /// Its node.
+    pub node: PodNode,
+    /// Its events, where there are any.
+    pub events: Option<&'a PodEvents>,
+    /// When its engine's log said that the weights were there, where that is read.
+    pub weights_at: Option<Instant>,
+}
+
 /// Reads a pod; `None` when it has ended and holds nothing any more. `container` is the engine's,
-/// where it is not the first; `answers` says whether its engine has told its metrics.
+/// where it is not the first.
 pub fn see(
     pod: &Pod,
     container: Option<&str>,
-    answers: bool,
-    node: PodNode,
+    beside: &Beside<'_>,
     now: Instant,
 ) -> Option<SeenPod> {
     let (metadata, status) = (&pod.metadata, pod.status.as_ref());
@@ -78,8 +90,11 @@ pub fn see(
     }
     let created_at = made_at(metadata).unwrap_or(now);
     let engine = engine(pod, container);
-    let way = way::way(pod, engine, created_at, node.made_at);
-    let (phase, since) = phase(pod, engine, answers, &way);
+    let mut way = way::way(pod, engine, created_at, beside);
+    let (phase, since) = phase(pod, engine, beside.answers, &way);
+    if let (ReplicaPhase::Ready, Some(at)) = (phase, since) {
+        way::enter(&mut way, phase, at);
+    }
     let since = since.or((phase == ReplicaPhase::Warming).then_some(now));
     let restarts = engine.map_or(0, |engine| u32::try_from(engine.restart_count).unwrap_or(0));
     let annotations = metadata.annotations.as_ref();
@@ -96,7 +111,7 @@ pub fn see(
         // What it tells is of its first start.
         passed: if restarts == 0 { way::passed(&way, phase) } else { PhaseTimes::default() },
         node: node_of(pod).map(str::to_owned),
-        machine: node.machine,
+        machine: beside.node.machine,
         restarts,
         address: status.and_then(|s| s.pod_ip.as_ref()?.parse().ok()).filter(|_| runs),
         deletion_cost: annotations.and_then(|all| all.get(DELETION_COST)?.parse().ok()),
@@ -124,10 +139,16 @@ pub(crate) fn instant(time: Option<Timestamp>) -> Option<Instant> {
     u64::try_from(time?.as_nanosecond()).ok().map(Instant::from_nanos)
 }
 
-fn engine<'a>(pod: &'a Pod, container: Option<&str>) -> Option<&'a ContainerStatus> {
-    // Statuses are not in the containers' order.
+/// The engine's container, which is the first where none is named.
+pub(crate) fn engine_name<'a>(pod: &'a Pod, container: Option<&'a str>) -> Option<&'a str> {
     let first = || pod.spec.as_ref()?.containers.first().map(|container| container.name.as_str());
-    let name = container.or_else(first)?;
+    container.or_else(first)
+}
+
+/// What its status says of that.
+pub(crate) fn engine<'a>(pod: &'a Pod, container: Option<&'a str>) -> Option<&'a ContainerStatus> {
+    // Statuses are not in the containers' order.
+    let name = engine_name(pod, container)?;
     let statuses = pod.status.as_ref()?.container_statuses.iter().flatten();
     statuses.into_iter().find(|status| status.name == name)
 }
@@ -155,9 +176,11 @@ fn phase(
     let running = state.and_then(|state| state.running.as_ref());
     if let Some(running) = running.filter(|_| answers) {
         let started = running.started_at.as_ref().map(|time| time.0);
-        // The pod tells when it stopped being ready, but not when its engine began to answer.
+        // The pod tells when it stopped being ready, but not when its engine began to answer; its log
+        // may tell when that began to warm up.
         let unready = condition("Ready").and_then(since).filter(|&at| started < Some(at));
-        return (ReplicaPhase::Warming, instant(unready));
+        let warms = way.last().filter(|(phase, _)| *phase == ReplicaPhase::Warming);
+        return (ReplicaPhase::Warming, instant(unready).or(warms.map(|(_, since)| *since)));
     }
     let waits_for = state.and_then(|state| state.waiting.as_ref()?.reason.as_deref());
     let terminated = state.and_then(|state| state.terminated.as_ref());

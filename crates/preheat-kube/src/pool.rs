@@ -4,10 +4,11 @@
 //! whoever goes on from there knows it as preheat's own.
 
 mod demand;
+mod logs;
 mod set_aside;
 mod tell;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -73,6 +74,8 @@ pub(crate) struct Pool {
     standby: Standby,
     signals: SignalStore,
     ground: Ground,
+    /// Whether some engine's log could not be read last time.
+    logs_unread: bool,
     /// Demand that finds no replica.
     demand: Demand,
     /// Pods whose engines told their metrics last time, by uid.
@@ -131,6 +134,7 @@ impl Pool {
             memory: Some(memory),
             signals: SignalStore::default(),
             ground: Ground::restored(&status),
+            logs_unread: false,
             demand: Demand::default(),
             answering: BTreeSet::new(),
             written_at: status.last_scale_time.clone(),
@@ -213,9 +217,9 @@ impl Pool {
             mode != settings.mode && conflict.as_ref().is_some_and(Conflict::is_about_scale);
         let stance = (mode != Mode::Observe, recall);
         let shared = Arc::clone(&self.shared);
-        let asking = demand::ask(&shared, &settings);
+        let asking = demand::ask(&shared, &settings, namespace);
         let (replicas, round) =
-            tokio::join!(self.observe(namespace, &settings, (&read, asked), stance), asking);
+            tokio::join!(self.observe(resource, &settings, (&read, asked), stance), asking);
         let replicas = replicas?;
         let demand = self.demand.take(round);
         let demand = settings.demand.is_some().then_some(demand);
@@ -246,6 +250,7 @@ impl Pool {
         let headline = explanation
             .map_or_else(|| HELD.to_owned(), |why| (self.shared.headline)(&ticked.plan, why));
         let follower = self.shared.cluster.follower(resource);
+        let troubles = self.troubles(&replicas);
         let seen = Seen {
             settings: &settings,
             mode,
@@ -260,6 +265,7 @@ impl Pool {
             asked: read.asked,
             selector: &read.selector,
             replicas: &replicas,
+            troubles: &troubles,
             plan: &ticked.plan,
             explanation,
             headline: &headline,
@@ -283,7 +289,8 @@ impl Pool {
         }
         let namespace = resource.metadata.namespace.as_deref().unwrap_or_default();
         let settings = Arc::new(Settings::of(&resource.spec, namespace)?);
-        if self.shared.demand.is_none() && settings.demand.is_some() {
+        let asks = settings.demand.is_some() && settings.inference_pool.is_none();
+        if self.shared.demand.is_none() && asks {
             return Err(SettingsError::NoDemandPrometheus.into());
         }
         if self.shared.metrics.is_none() && matches!(settings.dialect, Dialect::Queries(_)) {
@@ -316,18 +323,21 @@ impl Pool {
     /// Asks the engines, and says what there is.
     async fn observe(
         &mut self,
-        namespace: &str,
+        resource: &InferenceAutoscaler,
         settings: &Settings,
         (read, asked): (&ReadScale, u32),
         stance: (bool, bool),
     ) -> Result<Vec<Replica>, Trouble> {
+        let namespace = resource.metadata.namespace.as_deref().unwrap_or_default();
         let selector = selector::parse(&read.selector)?;
         let engine = &settings.engine;
         let now = self.shared.clock.now();
         let pods = self.shared.cluster.pods(namespace, &selector);
         let (nodes, taken) = (self.shared.cluster.nodes(), self.shared.cluster.taken(now));
+        self.read_logs(resource, settings, &pods).await;
         let around = (nodes.as_slice(), taken.as_deref());
-        let seen = self.ground.see(around, &pods, settings, &self.answering, now);
+        let told = (pods.as_slice(), &self.shared.cluster.pod_events(&pods));
+        let seen = self.ground.see(around, told, settings, &self.answering, now);
         let mut replicas = self.roster.take(seen, asked, now);
         self.ground.learn(&replicas, now);
         let path: Arc<str> = engine.metrics_path.as_str().into();
@@ -376,12 +386,20 @@ impl Pool {
         self.answering =
             answering.filter_map(|replica| Some(replica.pod.as_ref()?.uid.clone())).collect();
         let port = engine.metrics_port;
-        let trouble = |replica: &Replica| {
-            self.signals.get(replica.observation.id)?.trouble().map(str::to_owned)
-        };
+        let troubles = self.troubles(&replicas);
+        let trouble = |replica: &Replica| troubles.get(&replica.observation.id).cloned();
         let pods = replicas.iter().map(|replica| shown(replica, port, trouble(replica))).collect();
         self.lock().pods = pods;
         Ok(replicas)
+    }
+
+    /// What is wrong with replicas' metrics.
+    fn troubles(&self, replicas: &[Replica]) -> BTreeMap<ReplicaId, String> {
+        let trouble = |replica: &Replica| {
+            let id = replica.observation.id;
+            Some((id, self.signals.get(id)?.trouble()?.to_owned()))
+        };
+        replicas.iter().filter_map(trouble).collect()
     }
 
     /// Decides, by the policy as it is now.

@@ -2,7 +2,9 @@
 //!
 //! **Invariant:** pure. A condition's transition time changes when its status does, and only then.
 
-use preheat_core::{Explanation, MachineExplanation, Plan, Reason, ReplicaPhase};
+use std::collections::BTreeMap;
+
+use preheat_core::{Explanation, MachineExplanation, Plan, Reason, ReplicaId, ReplicaPhase};
 
 use crate::ownership::{Conflict, Written};
 use crate::publication::Follower;
@@ -125,6 +127,9 @@ pub struct Seen<'a> {
     pub selector: &'a str,
     /// What there is.
     pub replicas: &'a [Replica],
+    /// What somebody has to change before a replica's metrics can be read, as where an engine has
+    /// renamed one.
+    pub troubles: &'a BTreeMap<ReplicaId, String>,
     /// What was decided.
     pub plan: &'a Plan,
     /// Why; absent when the decision broke an invariant and everything is held.
@@ -259,6 +264,9 @@ fn metrics(seen: &Seen<'_>) -> New {
         let message = "no replica is ready to be asked".to_owned();
         return New { type_: TYPE, status: ConditionStatus::Unknown, reason: "NoneReady", message };
     };
+    if let Some(message) = untold(seen) {
+        return new(TYPE, false, "Untold", message);
+    }
     let blind = &explanation.replicas_blind;
     if blind.is_empty() {
         return new(TYPE, true, "Fresh", "every ready replica tells its metrics");
@@ -272,6 +280,17 @@ fn metrics(seen: &Seen<'_>) -> New {
         engine.metrics_path
     );
     new(TYPE, false, "Stale", message)
+}
+
+/// What is wrong with the metrics of replicas, and of which: that of the first, where there are
+/// several.
+fn untold(seen: &Seen<'_>) -> Option<String> {
+    let trouble = |replica: &Replica| seen.troubles.get(&replica.observation.id);
+    let first = seen.replicas.iter().find_map(trouble)?;
+    Some(format!(
+        "{}: {first}",
+        names(seen.replicas.iter().filter(|it| trouble(it) == Some(first)))
+    ))
 }
 
 fn active(seen: &Seen<'_>) -> New {

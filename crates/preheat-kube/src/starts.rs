@@ -1,12 +1,13 @@
-//! How many starts of one pool become ready, a day.
+//! Starts of one pool: how many become ready a day, and what a status remembers of how long they took.
 //!
-//! **Invariant:** pure. Before an hour was watched, nobody knows.
+//! **Invariant:** pure. Before an hour was watched, nobody knows how many there are.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use preheat_core::{Instant, ReplicaId, ReplicaPhase};
+use preheat_core::{ColdStartSample, Instant, MachineState, PhaseTimes, ReplicaId, ReplicaPhase};
 
+use crate::resource::{ColdStartStatus, InferenceAutoscalerStatus};
 use crate::roster::Replica;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -52,8 +53,36 @@ impl StartRate {
     }
 }
 
+/// Starts taken from one row of a status: a median and a 90th percentile tell no more.
+const TOLD_MAX: u32 = 20;
+
+/// Starts as a status tells of them, for whoever goes on from there without a journal: they have the
+/// medians and the 90th percentiles that it tells. How long each phase took, it does not.
+pub fn told_by(status: &InferenceAutoscalerStatus) -> Vec<ColdStartSample> {
+    status.cold_starts.iter().flat_map(told_by_row).collect()
+}
+
+fn told_by_row(row: &ColdStartStatus) -> Vec<ColdStartSample> {
+    let time = |seconds: f64| Duration::try_from_secs_f64(seconds).ok();
+    let (Some(p50), Some(p90)) = (time(row.p50_seconds), time(row.p90_seconds)) else {
+        return Vec::new();
+    };
+    let count = row.seen.min(TOLD_MAX);
+    let short = (count * 4 / 5).max(1);
+    let took = |index: u32| if index < short { p50 } else { p90 };
+    let sample = |took: Duration| ColdStartSample {
+        took,
+        phases: PhaseTimes::default(),
+        given_up_in: None,
+        machine: MachineState { image: row.image, weights: row.weights },
+    };
+    (0..count).map(|index| sample(took(index))).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use preheat_core::Survival;
+
     use super::*;
     use crate::pods::SeenPod;
     use crate::roster::Roster;
@@ -98,5 +127,44 @@ mod tests {
         assert_eq!(tick(&pods, 102), Some(12.0));
         assert_eq!(tick(&pods, 124), Some(1.0));
         assert_eq!(tick(&pods, 127), Some(0.0));
+    }
+
+    #[test]
+    fn starts_that_a_status_tells_of_take_as_long_as_it_says() {
+        for seen in [1, 2, 5, 10, 400] {
+            let row = ColdStartStatus {
+                image: Some(true),
+                weights: None,
+                seen,
+                p50_seconds: 60.0,
+                p90_seconds: if seen == 1 { 60.0 } else { 150.0 },
+            };
+            let status = InferenceAutoscalerStatus {
+                cold_starts: vec![row],
+                ..InferenceAutoscalerStatus::default()
+            };
+            let told = told_by(&status);
+            assert_eq!(told.len(), seen.min(20) as usize);
+            let held = MachineState { image: Some(true), weights: None };
+            assert!(told.iter().all(|start| start.machine == held && start.given_up_in.is_none()));
+            let times = Survival::of(told.iter().map(|start| (start.took, false)));
+            let quantiles = [0.5, 0.9].map(|q| times.quantile(q).as_secs_f64());
+            assert_eq!(quantiles, [row.p50_seconds, row.p90_seconds], "{seen}");
+        }
+    }
+
+    #[test]
+    fn times_that_are_none_tell_of_no_start() {
+        let row = |p50_seconds: f64, p90_seconds: f64| ColdStartStatus {
+            image: None,
+            weights: None,
+            seen: 3,
+            p50_seconds,
+            p90_seconds,
+        };
+        let cold_starts = vec![row(f64::NAN, 1.0), row(-1.0, 1.0), row(1.0, f64::INFINITY)];
+        let status =
+            InferenceAutoscalerStatus { cold_starts, ..InferenceAutoscalerStatus::default() };
+        assert_eq!(told_by(&status), []);
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Terrain<'a> {
 }
 
 impl<'a> Terrain<'a> {
-    /// For pods like the newest of these; `container` is the engine's, where it is not the first.
+    /// For pods like the newest of these, on slimmed nodes; `container` is the engine's, where it is not the first.
     pub(crate) fn of(
         nodes: &'a [Arc<Node>],
         pods: &[Arc<Pod>],

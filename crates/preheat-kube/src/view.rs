@@ -17,10 +17,19 @@ use crate::roster::Replica;
 #[derive(Debug, Default)]
 pub(crate) struct PoolView {
     pub(crate) controller: Option<Controller>,
-    /// Each replica's address and what it waits for.
-    pub(crate) pods: BTreeMap<ReplicaId, (Option<String>, Option<String>)>,
+    /// What each replica's pod says beside its phase.
+    pub(crate) pods: BTreeMap<ReplicaId, ShownPod>,
     /// What is announced.
     pub(crate) scheduled: Vec<ScheduledStatus>,
+}
+
+/// What a replica's pod says beside its phase.
+#[derive(Debug, Default)]
+pub(crate) struct ShownPod {
+    address: Option<String>,
+    node: Option<String>,
+    /// What it waits for, or what is wrong with its metrics.
+    waiting: Option<String>,
 }
 
 /// A view that can be read while the loop goes on.
@@ -32,9 +41,10 @@ impl PoolView {
         let mut status = self.controller.as_ref()?.status();
         status.scheduled.clone_from(&self.scheduled);
         for replica in &mut status.replicas {
-            if let Some((address, waiting)) = self.pods.get(&replica.id) {
-                replica.address.clone_from(address);
-                replica.last_error.clone_from(waiting);
+            if let Some(pod) = self.pods.get(&replica.id) {
+                replica.address.clone_from(&pod.address);
+                replica.node.clone_from(&pod.node);
+                replica.last_error.clone_from(&pod.waiting);
             }
         }
         Some(status)
@@ -46,9 +56,13 @@ pub(crate) fn shown(
     replica: &Replica,
     port: u16,
     trouble: Option<String>,
-) -> (ReplicaId, (Option<String>, Option<String>)) {
+) -> (ReplicaId, ShownPod) {
     let pod: Option<&SeenPod> = replica.pod.as_ref();
     let address = pod.and_then(|pod| pod.address);
-    let address = address.map(|address| SocketAddr::new(address, port).to_string());
-    (replica.observation.id, (address, pod.and_then(|pod| pod.waiting.clone()).or(trouble)))
+    let shown = ShownPod {
+        address: address.map(|address| SocketAddr::new(address, port).to_string()),
+        node: pod.and_then(|pod| pod.node.clone()),
+        waiting: pod.and_then(|pod| pod.waiting.clone()).or(trouble),
+    };
+    (replica.observation.id, shown)
 }

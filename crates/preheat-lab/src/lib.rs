@@ -17,8 +17,8 @@ mod size;
 
 pub use figure::{Answer, FigureKind, answer, figure, first_ready_minute, missed};
 pub use lesson::{
-    Card, Change, Experiment, Kitchen, Knob, KnobOption, LESSON, Lesson, Link, Question,
-    QuestionKind, Run, Setting, Step, TeachBack, Term, changed,
+    Card, Change, Dial, Dials, Experiment, Kitchen, Knob, KnobOption, LESSON, Lesson, Link,
+    Question, QuestionKind, Run, Setting, Step, TeachBack, Term, changed,
 };
 pub use print::print;
 pub use run::ExperimentError;

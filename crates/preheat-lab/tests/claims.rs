@@ -7,7 +7,9 @@ use std::fs;
 use std::path::Path;
 
 use preheat_api::policy_file::PolicyFile;
-use preheat_lab::{Answer, FigureKind, LESSON, SizingRequest, answer, answered, figure, print};
+use preheat_lab::{
+    Answer, Dials, FigureKind, LESSON, SizingRequest, answer, answered, figure, print,
+};
 use preheat_scenario::{Ran, Scenario};
 
 fn ran(step: &str) -> Vec<(&'static str, Ran)> {
@@ -149,6 +151,43 @@ fn every_experiment_is_its_file_and_every_choice_of_a_knob_is_valid() {
             assert!(experiment.text.contains(&format!("{}: {}\n", knob.key, first.value)));
         }
     }
+}
+
+/// What sliders write, at every place where they can stand together.
+fn dialled(dials: &Dials) -> Vec<String> {
+    let mut all: Vec<Vec<&str>> = vec![Vec::new()];
+    for dial in dials.dials {
+        let longer = all.iter().flat_map(|set| {
+            dial.stops.iter().map(move |stop| [set.as_slice(), &[stop.value]].concat())
+        });
+        all = longer.collect();
+    }
+    let line = |set: Vec<&str>| {
+        let parts: Vec<&str> = set.into_iter().filter(|part| !part.is_empty()).collect();
+        format!("{}{}{}", dials.before, parts.join(", "), dials.after)
+    };
+    all.into_iter().map(line).chain([dials.instead.value.to_owned()]).collect()
+}
+
+#[test]
+fn wherever_sliders_stand_it_is_a_scenario_and_first_it_is_the_file() {
+    let file = Path::new("scenario.yaml");
+    let mut seen = 0;
+    for step in LESSON.steps {
+        let Some(experiment) = step.experiment else { continue };
+        let Some(dials) = experiment.dials else { continue };
+        let lines = dialled(&dials);
+        assert!(experiment.text.contains(&format!("{}: {}\n", dials.key, lines[0])));
+        for line in lines {
+            let value: &'static str = Box::leak(line.into_boxed_str());
+            let change = preheat_lab::Change { key: dials.key, value };
+            let text = preheat_lab::changed(experiment.text, &[change]);
+            let parsed = preheat_scenario::Scenario::parse(&text, file);
+            parsed.unwrap_or_else(|error| panic!("{value}: {error}"));
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 4 * 3 * 2 + 1);
 }
 
 #[test]

@@ -67,6 +67,13 @@ pub struct LoadReport {
     pub time_scale: f64,
 }
 
+impl LoadReport {
+    /// Tokens of an event in the mean; `None` before an answer is complete.
+    pub fn tokens_per_event(&self) -> Option<f64> {
+        (self.events > 0).then(|| self.output_tokens as f64 / self.events as f64)
+    }
+}
+
 /// Quantiles of a duration in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quantiles {

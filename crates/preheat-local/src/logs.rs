@@ -1,13 +1,13 @@
 //! Engine logs: files of bounded size, and what their lines tell about a start.
 //!
-//! **Invariant:** a line is a hint. Unknown wording leaves the phase as it is, and no line makes a
-//! replica ready.
+//! **Invariant:** no line makes a replica ready.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use preheat_core::ReplicaPhase;
+use preheat_runtime::start_log::phase_of;
 
 /// A log that grows beyond this is emptied. Engines append, so that they go on at the new end.
 pub(crate) const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -108,56 +108,9 @@ impl LogFollower {
     }
 }
 
-/// What a line shows the engine to be doing, by words that outlived several wordings.
-fn phase_of(line: &str) -> Option<ReplicaPhase> {
-    const PULLING: [&str; 2] = ["pulling image", "downloading image"];
-    const LOADING: [&str; 4] =
-        ["starting to load model", "loading model", "loading weights", "load weight begin"];
-    const WARMING: [&str; 8] = [
-        "loading weights took",
-        "model loading took",
-        "load weight end",
-        "model loaded",
-        "graph captur",
-        "capture cuda graph",
-        "init engine",
-        "application startup complete",
-    ];
-    let line = line.to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
-    if has(&WARMING) {
-        Some(ReplicaPhase::Warming)
-    } else if has(&LOADING) {
-        Some(ReplicaPhase::Loading)
-    } else if has(&PULLING) {
-        Some(ReplicaPhase::Pulling)
-    } else {
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_of_several_engines_tell_the_phase() {
-        for (line, expected) in [
-            ("INFO 11-24 Pulling image registry/vllm:0.33", Some(ReplicaPhase::Pulling)),
-            ("Starting to load model /models/q...", Some(ReplicaPhase::Loading)),
-            ("Loading weights took 12.4 secs", Some(ReplicaPhase::Warming)),
-            ("Model loading took 15.0 GiB memory and 14.1 s", Some(ReplicaPhase::Warming)),
-            ("Graph capturing finished in 21 secs", Some(ReplicaPhase::Warming)),
-            ("init engine (profile, create kv cache) took 40 s", Some(ReplicaPhase::Warming)),
-            ("INFO:     Application startup complete.", Some(ReplicaPhase::Warming)),
-            ("Load weight begin. avail mem=79 GB", Some(ReplicaPhase::Loading)),
-            ("srv load_model: loading model", Some(ReplicaPhase::Loading)),
-            ("srv init: model loaded", Some(ReplicaPhase::Warming)),
-            ("hello", None),
-        ] {
-            assert_eq!(phase_of(line), expected, "{line}");
-        }
-    }
 
     #[test]
     fn a_follower_reads_what_is_new_and_survives_emptying() {

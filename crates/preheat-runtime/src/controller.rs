@@ -164,6 +164,7 @@ impl Controller {
             gpus_per_replica: Some(self.totals.gpus_per_replica),
             ..status::of_policy(&self.pool.0, &self.policy)
         };
+        status::of_memory(&mut status, &self.memory);
         if let Some(entry) = &self.last {
             status::of_entry(&mut status, entry, self.policy.spec().staleness_max);
         }

@@ -14,5 +14,6 @@ pub mod prometheus;
 pub mod quota_board;
 pub mod routing;
 pub mod scrape;
+pub mod start_log;
 pub mod telemetry;
 pub mod traffic_meter;

@@ -12,24 +12,66 @@ use preheat_runtime::exposition::{Exposition, Format};
 const BEGIN: &str = "<!-- tables: begin -->\n";
 const END: &str = "<!-- tables: end -->\n";
 
-/// Bodies of engines themselves, under load.
-const CAPTURES: [(DialectName, &str); 2] = [
-    (DialectName::Vllm, include_str!("../fixtures/vllm-0.32.0/loaded.prom")),
-    (DialectName::LlamaCpp, include_str!("../fixtures/llama.cpp-loaded.prom")),
+/// Bodies of engines under load, or of their own metrics code, and their versions.
+const CAPTURES: [(DialectName, &str, &str); 11] = [
+    (DialectName::Vllm, "0.32.0", include_str!("../fixtures/vllm-0.32.0/loaded.prom")),
+    (DialectName::Vllm, "0.9.2", include_str!("../fixtures/vllm-0.9.2.prom")),
+    (DialectName::Vllm, "0.6.0", include_str!("../fixtures/vllm-0.6.0.prom")),
+    (DialectName::Sglang, "0.5.23", include_str!("../fixtures/sglang-0.5.23.prom")),
+    (DialectName::Sglang, "0.5.5", include_str!("../fixtures/sglang-0.5.5.prom")),
+    (DialectName::Sglang, "0.4.3", include_str!("../fixtures/sglang-0.4.3.prom")),
+    (DialectName::LlamaCpp, "2026.10.11549", include_str!("../fixtures/llama.cpp-loaded.prom")),
+    (DialectName::Dynamo, "1.6.1", include_str!("../fixtures/dynamo-1.6.1.prom")),
+    (
+        DialectName::EndpointPicker,
+        "llm-d 0.9.0",
+        include_str!("../fixtures/endpoint-picker-llm-d-0.9.0.prom"),
+    ),
+    (DialectName::EndpointPicker, "1.5.0", include_str!("../fixtures/endpoint-picker-1.5.0.prom")),
+    (DialectName::EndpointPicker, "0.5.1", include_str!("../fixtures/endpoint-picker-0.5.1.prom")),
 ];
 
-fn capture(name: DialectName) -> Option<&'static str> {
-    CAPTURES.iter().find(|(of, _)| *of == name).map(|(_, body)| *body)
+/// Commits of engines' source, or a change in it, that was read for names that no capture has.
+const SOURCES: [(DialectName, &str); 4] = [
+    (DialectName::TensorRtLlm, "050f80d"),
+    (DialectName::Triton, "TensorRT-LLM 89fd9b7"),
+    (DialectName::Tgi, "db931fc"),
+    (DialectName::LlamaCpp, "until #13660"),
+];
+
+fn source_read(name: DialectName) -> Option<&'static str> {
+    SOURCES.iter().find(|(of, _)| *of == name).map(|(_, version)| *version)
 }
 
-/// Whether a capture of the engine has it.
-fn is_captured(name: DialectName, source: &Source) -> bool {
-    let Some(body) = capture(name) else { return false };
+fn captures(name: DialectName) -> impl Iterator<Item = (&'static str, &'static str)> {
+    CAPTURES
+        .into_iter()
+        .filter(move |(of, ..)| *of == name)
+        .map(|(_, version, body)| (version, body))
+}
+
+/// Whether a capture of the engine has the series.
+fn has(name: DialectName, series: &str) -> bool {
+    captures(name).any(|(_, body)| {
+        Exposition::new(body.as_bytes(), Format::Text)
+            .next_sample_where(|name| name == series.as_bytes())
+            .is_some()
+    })
+}
+
+/// The names of a source's series, one for each metric.
+fn series(source: &Source) -> Vec<String> {
     let suffix = if source.form == Form::Histogram { "_bucket" } else { "" };
-    let wanted = format!("{}{suffix}", source.name);
-    Exposition::new(body.as_bytes(), Format::Text)
-        .next_sample_where(|name| name == wanted.as_bytes())
-        .is_some()
+    let mut names = vec![format!("{}{suffix}", source.name)];
+    if let Form::SecondsPerToken { seconds } = source.form {
+        names.push(seconds.to_owned());
+    }
+    names.extend(source.plus.iter().chain(&source.less).map(|&name| name.to_owned()));
+    names
+}
+
+fn is_captured(name: DialectName, source: &Source) -> bool {
+    has(name, &series(source)[0])
 }
 
 fn spelled(source: &Source) -> String {
@@ -39,6 +81,9 @@ fn spelled(source: &Source) -> String {
         Only::With(label, value) => text = format!("`{}{{{label}=\"{value}\"}}`", source.name),
         Only::Without(label, values) => {
             let _infallible = write!(text, " but `{label}` {}", values.join(", "));
+        }
+        Only::Unlabelled(label) => {
+            let _infallible = write!(text, " without `{label}`");
         }
     }
     match source.form {
@@ -64,6 +109,14 @@ fn tables() -> String {
         let _infallible = write!(out, " {} |", name.name());
     }
     out.push_str(&format!("\n|---|{}\n", "---|".repeat(DialectName::ALL.len())));
+    out.push_str("| version |");
+    for name in DialectName::ALL {
+        let captured = captures(name).map(|(version, _)| version.to_owned());
+        let read = source_read(name).map(|version| format!("source: {version}"));
+        let versions: Vec<String> = captured.chain(read).collect();
+        let _infallible = write!(out, " {} |", versions.join(", "));
+    }
+    out.push('\n');
     for signal in Signal::ALL {
         let _infallible = write!(out, "| {} |", signal.name());
         for name in DialectName::ALL {
@@ -72,7 +125,7 @@ fn tables() -> String {
             let cell = match sources.iter().any(|source| is_captured(name, source)) {
                 true => "captured",
                 false if sources.is_empty() => "—",
-                false => "documented",
+                false => "source",
             };
             let _infallible = write!(out, " {cell} |");
         }
@@ -106,15 +159,19 @@ fn the_page_has_the_tables() {
 }
 
 #[test]
-fn every_signal_of_a_captured_engine_is_captured_or_of_another_version() {
-    let of_another_version = [(DialectName::LlamaCpp, Signal::KvUtilization)];
-    for (name, body) in CAPTURES {
+fn every_name_is_in_a_capture_or_was_read_in_the_engines_source() {
+    for name in DialectName::ALL {
+        let mut names = dialect(name).rows.into_iter().flat_map(|row| row.sources);
+        assert!(source_read(name).is_some() || names.all(|source| is_captured(name, &source)));
+    }
+    let removed = "llamacpp:kv_cache_usage_ratio";
+    for (name, version, body) in CAPTURES {
         let scrape = Dialects::known().read(body.as_bytes(), Format::Text).unwrap();
-        assert_eq!(scrape.dialect, Some(name.name()));
-        assert_eq!(scrape.trouble(), None);
-        for row in dialect(name).rows {
-            let captured = row.sources.iter().any(|source| is_captured(name, source));
-            assert_ne!(captured, of_another_version.contains(&(name, row.signal)), "{row:?}");
+        assert_eq!(scrape.dialect, Some(name.name()), "{version}");
+        // The first generation of endpoint pickers had no queue.
+        assert_eq!(scrape.trouble().is_some(), version == "0.5.1", "{version}");
+        for series in dialect(name).rows.iter().flat_map(|row| &row.sources).flat_map(series) {
+            assert_ne!(has(name, &series), series == removed, "{series}");
         }
     }
 }

@@ -1,13 +1,17 @@
 //! Prometheus' own server, which `e2e/prometheus/build` makes: what it makes of engines' metrics is
-//! what the engines say, what goes away or is renamed is told apart from what is idle, and it takes
-//! the rules and the expressions that `deploy/` ships.
+//! what the engines say, and so is what the shipped rules record of them; what goes away or is renamed
+//! is told apart from what is idle; and it takes the rules and the expressions that `deploy/` ships.
 
 #![expect(
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
     reason = "a test fails by panicking, and says what it skips"
 )]
+
+#[path = "../../../e2e/prometheus/programs.rs"]
+mod programs;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,13 +27,17 @@ use preheat_runtime::dialect::known::dialect;
 use preheat_runtime::dialect::table::{Form, Only, Source};
 use preheat_runtime::dialect::{Dialects, EngineScrape};
 use preheat_runtime::exposition::Format;
-use preheat_runtime::prometheus::{PodSource, Prometheus, PrometheusConfig};
+use preheat_runtime::prometheus::{PodSource, Prometheus, PrometheusConfig, recorded_names};
 use preheat_runtime::scrape::{ScrapeError, ScrapeResult, SignalStore};
+use programs::programs;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 const VLLM: &str = include_str!("../fixtures/vllm-0.32.0/loaded.prom");
+const SGLANG: &str = include_str!("../fixtures/sglang-0.5.23.prom");
+const DYNAMO: &str = include_str!("../fixtures/dynamo-1.6.1.prom");
+const ENDPOINT_PICKER: &str = include_str!("../fixtures/endpoint-picker-llm-d-0.9.0.prom");
 const LLAMA_CPP: &str = include_str!("../fixtures/llama.cpp-loaded.prom");
 /// A test that waits this long hangs.
 const HANG: Duration = Duration::from_secs(120);
@@ -40,19 +48,6 @@ type Bodies = Arc<Mutex<BTreeMap<String, Option<String>>>>;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
-}
-
-/// Prometheus, if `e2e/prometheus/build` has built it.
-fn program() -> Option<PathBuf> {
-    let script = root().join("e2e/prometheus/build");
-    let output = Command::new("bash").arg(script).arg("--check").output().unwrap();
-    if output.status.success() {
-        return Some(PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()));
-    }
-    let is_asked = std::env::var_os("PREHEAT_TEST_PROMETHEUS").is_some_and(|value| value == "1");
-    assert!(!is_asked, "Prometheus is not built: run e2e/prometheus/build");
-    println!("skipped: no Prometheus; ./e2e/prometheus/build makes one with Go");
-    None
 }
 
 /// A Prometheus on a port of its own that scrapes pods, and ends with the test.
@@ -74,7 +69,7 @@ impl Drop for Server {
 impl Server {
     /// `None` where there is no Prometheus to start.
     async fn start(pods: &[(&str, &str)], rules: &str) -> Option<Self> {
-        let program = program()?;
+        let program = programs()?.prometheus;
         let bodies: Bodies = Bodies::default();
         for (pod, body) in pods {
             bodies.lock().unwrap().insert((*pod).to_owned(), Some((*body).to_owned()));
@@ -138,6 +133,35 @@ impl Server {
         let clock = Clock::start(TimeScale::REAL);
         let pods = [(ReplicaId(1), pod)];
         self.pods().scrape(&clock, "llm", &Dialects::known(), &pods).await.remove(0).1
+    }
+
+    /// What is recorded of a pod is what its engine says.
+    async fn records(&self, pod: &str, engine: &EngineScrape) {
+        let names = recorded_names();
+        let counters = &engine.counters;
+        let count = |count: Option<u64>| count.map(|it| it as f64);
+        for (name, expected) in [
+            (&names.running, engine.running.map(f64::from)),
+            (&names.waiting, engine.waiting.map(f64::from)),
+            (&names.kv_utilization, engine.kv_utilization.map(preheat_core::Utilization::get)),
+            (&names.completions, count(counters.completions)),
+            (&names.prompt_tokens, count(counters.prompt_tokens)),
+            (&names.generation_tokens, count(counters.generation_tokens)),
+        ] {
+            let name = name.as_deref().unwrap();
+            let query = format!("{name}{{pod=\"{pod}\",namespace=\"llm\"}}");
+            let recorded = async || {
+                let mut series = self.prometheus().instant(&query, None).await.unwrap();
+                assert!(series.len() < 2, "{query}: {series:?}");
+                Some(series.pop()?.points.last()?.value)
+            };
+            let Some(expected) = expected else {
+                assert_eq!(recorded().await, None, "{query}");
+                continue;
+            };
+            let found = eventually(&query, recorded).await;
+            assert!((found - expected).abs() < 1e-9, "{query}: {found} and not {expected}");
+        }
     }
 
     async fn is_up(&self, pod: &str) -> Option<bool> {
@@ -216,7 +240,7 @@ fn made(name: DialectName) -> String {
     let mut add = |name: &str, only: Only, value: u32| {
         let labels = match only {
             Only::With(label, is) => format!("{{{label}=\"{is}\"}}"),
-            Only::All | Only::Without(..) => String::new(),
+            Only::All | Only::Without(..) | Only::Unlabelled(..) => String::new(),
         };
         let _infallible = writeln!(body, "{name}{labels} {value}");
     };
@@ -255,20 +279,28 @@ fn said(mut scrape: EngineScrape) -> EngineScrape {
 
 #[tokio::test]
 async fn it_tells_of_every_engine_what_the_engine_says() {
-    let captured = [(DialectName::Vllm, VLLM), (DialectName::LlamaCpp, LLAMA_CPP)];
+    let captured = [
+        (DialectName::Vllm, VLLM),
+        (DialectName::Sglang, SGLANG),
+        (DialectName::LlamaCpp, LLAMA_CPP),
+        (DialectName::Dynamo, DYNAMO),
+        (DialectName::EndpointPicker, ENDPOINT_PICKER),
+    ];
     let body = |name: DialectName| {
         let capture = captured.iter().find(|(of, _)| *of == name);
         (name.name(), capture.map_or_else(|| made(name), |(_, body)| (*body).to_owned()))
     };
     let bodies: Vec<(&str, String)> = DialectName::ALL.into_iter().map(body).collect();
     let pods: Vec<(&str, &str)> = bodies.iter().map(|(pod, body)| (*pod, body.as_str())).collect();
-    let Some(server) = Server::start(&pods, "groups: []").await else { return };
+    let Some(server) = Server::start(&pods, &rules()).await else { return };
     for (pod, body) in &pods {
         let direct = Dialects::known().read(body.as_bytes(), Format::Text).unwrap();
         assert_eq!((direct.dialect, direct.trouble()), (Some(*pod), None));
         let seen = async || server.scrape(pod).await.ok();
         let seen = eventually("a scrape", seen).await;
-        assert_eq!(said(seen.value), said(direct), "{pod}");
+        let direct = said(direct);
+        assert_eq!(said(seen.value), direct, "{pod}");
+        server.records(pod, &direct).await;
     }
     // A range of it, as a backtest asks for.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -281,6 +313,42 @@ async fn it_tells_of_every_engine_what_the_engine_says() {
         (points.len() > 1).then_some(points)
     };
     assert!(eventually("a range", points).await.iter().all(|point| point.value == 8.0));
+}
+
+/// Two data-parallel engines, a second model in the first of them, and adapters.
+const SEVERAL: &str = r#"vllm:num_requests_running{engine="0",model_name="a"} 3
+vllm:num_requests_running{engine="1",model_name="a"} 4
+vllm:num_requests_running{engine="0",model_name="b"} 5
+vllm:num_requests_waiting{engine="0",model_name="a"} 1
+vllm:num_requests_waiting{engine="1",model_name="a"} 0
+vllm:num_requests_waiting{engine="0",model_name="b"} 2
+vllm:kv_cache_usage_perc{engine="0",model_name="a"} 0.25
+vllm:kv_cache_usage_perc{engine="1",model_name="a"} 0.75
+vllm:request_success_total{engine="0",finished_reason="stop",model_name="a"} 6
+vllm:request_success_total{engine="1",finished_reason="length",model_name="a"} 7
+vllm:request_success_total{engine="0",finished_reason="stop",model_name="b"} 8
+vllm:request_success_total{engine="0",finished_reason="abort",model_name="b"} 9
+vllm:lora_requests_info{max_lora="4",running_lora_adapters="x,y",waiting_lora_adapters="z"} 1.7e+09
+"#;
+
+#[tokio::test]
+async fn engines_models_and_adapters_of_one_body_are_added() {
+    let Some(server) = Server::start(&[("several", SEVERAL)], &rules()).await else { return };
+    let seen = eventually("a scrape", async || server.scrape("several").await.ok()).await.value;
+    assert_eq!((seen.running, seen.waiting), (Some(12), Some(3)));
+    assert_eq!(seen.kv_utilization.map(preheat_core::Utilization::get), Some(0.5));
+    assert_eq!(seen.counters.completions, Some(21));
+    assert_eq!(said(seen), said(Dialects::known().read(SEVERAL.as_bytes(), Format::Text).unwrap()));
+    // What is recorded is told by model.
+    for (model, running) in [("a", 7.0), ("b", 5.0)] {
+        let name = recorded_names().running.unwrap();
+        let query = format!("{name}{{pod=\"several\",model_name=\"{model}\"}}");
+        let recorded = async || {
+            let series = server.prometheus().instant(&query, None).await.unwrap();
+            Some(series.first()?.points.last()?.value)
+        };
+        assert_eq!(eventually(&query, recorded).await, running, "{query}");
+    }
 }
 
 #[tokio::test]
@@ -380,6 +448,26 @@ fn expressions(of: &Value, found: &mut Vec<String>) {
         Value::Array(values) => values.iter().for_each(|value| expressions(value, found)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+/// Its own tool finds no mistake in the rules, and nothing that is asked for twice.
+#[test]
+fn promtool_checks_the_rules() {
+    let Some(programs) = programs() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let check = |rules: &str| {
+        std::fs::write(folder.path().join("rules.yaml"), rules).unwrap();
+        Command::new(&programs.promtool)
+            .args(["check", "rules", "--lint=all", "--lint-fatal", "rules.yaml"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap()
+    };
+    let rules = rules();
+    assert!(rules.matches("record:").count() > 10, "{rules}");
+    let found = check(&rules);
+    assert!(found.status.success(), "{found:?}");
+    assert!(!check(&rules.replacen("sum by (", "sum by )", 1)).status.success());
 }
 
 #[tokio::test]

@@ -218,14 +218,13 @@ mod tests {
                 .map_or(200, |refusal| refusal.status().as_u16())
         };
         for (peer, path, headers, expected) in [
-            ("127.0.0.1", "/status", &own, 200),
+            ("127.0.0.1", "/api/v1/fleet", &own, 200),
             ("::1", "/api/v1/fleet", &own, 200),
             ("::ffff:127.0.0.1", "/", &own, 200),
             ("127.0.0.1", "/metrics", &other, 421),
             ("10.0.0.9", "/metrics", &other, 200),
             ("10.0.0.9", "/healthz", &other, 200),
-            ("10.0.0.9", "/status", &other, 403),
-            ("10.0.0.9", "/status", &own, 403),
+            ("10.0.0.9", "/api/v1/fleet", &other, 403),
             ("10.0.0.9", "/api/v1/fleet", &own, 403),
             ("10.0.0.9", "/", &own, 403),
         ] {

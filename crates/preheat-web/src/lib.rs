@@ -1,5 +1,5 @@
 //! The admin server: what preheat says about itself over HTTP. `/metrics` for Prometheus, `/healthz`
-//! for probes, `/status` and `/api/v1` for programs, and the dashboard's page for people.
+//! for probes, `/api/v1` for programs, and the dashboard's page for people.
 //!
 //! It is given a [`Source`] and asks nothing else: a running preheat and a journal after the fact
 //! look the same from here.

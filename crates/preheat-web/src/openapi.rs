@@ -4,6 +4,7 @@
 use preheat_api::v1::{
     Controls, Decision, DecisionLog, Error, Fleet, History, Pool, Simulation, SimulationRequest,
 };
+use preheat_compare::backtest::PastFigures;
 use preheat_compare::what_if::{WhatIfAnswer, WhatIfChoices, WhatIfRequest};
 use preheat_lab::{Answered, Lesson, SizingRequest};
 use schemars::JsonSchema;
@@ -176,6 +177,19 @@ fn lab(schemas: &mut SchemaGenerator, requests: &mut SchemaGenerator, refusal: &
             ),
         },
         "/api/v1/lab": {"get": operation("The lab's lesson", vec![], "200", lesson)},
+        "/api/v1/lab/figures": {"get": operation(
+            "Names of those whose past has figures for sizing",
+            vec![],
+            "200",
+            body::<Vec<String>>(schemas, "The names"),
+        )},
+        "/api/v1/lab/figures/{pool}": {"get": operation(
+            "A past in the figures that sizing takes: a pool's last day in the journal, or what \
+             `preheat lab --prometheus` read",
+            vec![pool.clone()],
+            "200",
+            body::<PastFigures>(schemas, "The figures"),
+        )},
         "/api/v1/pools/{pool}/controls": {
             "get": operation(
                 "What operators have ordered of a pool for a while",

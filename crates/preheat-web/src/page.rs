@@ -21,7 +21,7 @@ const HOW_TO_GET_IT: &str = "<!doctype html>
 <h1>preheat</h1>
 <p>This program was built without the dashboard's page, which needs Node.js 20.19 or later.
 To get it: <code>make web</code>, and build again.
-<p>What there is: <a href=\"/status\">/status</a>, <a href=\"/metrics\">/metrics</a>, and
+<p>What there is: <a href=\"/metrics\">/metrics</a>, and
 <a href=\"/api/v1/fleet\">/api/v1/fleet</a> with its <a href=\"/api/v1/openapi.json\">description</a>.
 </html>
 ";
@@ -44,7 +44,7 @@ pub(crate) async fn file(uri: Uri, headers: HeaderMap) -> Response {
     match find(uri.path()) {
         Some(body) => answer(uri.path(), body, &headers),
         None => {
-            let text = "there are /, /metrics, /status, /healthz and /api/v1/openapi.json\n";
+            let text = "there are /, /metrics, /healthz and /api/v1/openapi.json\n";
             (StatusCode::NOT_FOUND, text).into_response()
         }
     }

@@ -25,7 +25,6 @@ pub(crate) fn router(source: Source, tokens: Tokens) -> Router {
             get(|| async { plain(StatusCode::OK, "text/plain; charset=utf-8", "ok\n") }),
         )
         .route("/metrics", get(metrics))
-        .route("/status", get(status))
         .route("/api/v1/fleet", get(api::fleet))
         .route("/api/v1/events", get(api::fleet_events))
         .route("/api/v1/pools/{pool}", get(api::pool))
@@ -36,6 +35,8 @@ pub(crate) fn router(source: Source, tokens: Tokens) -> Router {
         .route("/api/v1/pools/{pool}/controls", get(api::controls).put(api::set_controls))
         .route("/api/v1/pools/{pool}/what-if", get(api::what_if_choices).post(api::what_if))
         .route("/api/v1/lab", get(api::lesson))
+        .route("/api/v1/lab/figures", get(api::pasts))
+        .route("/api/v1/lab/figures/{pool}", get(api::figures))
         .route("/api/v1/sizing", post(api::sizing))
         .route("/api/v1/simulations", post(api::simulate))
         .route("/api/v1/simulations/{id}", get(api::simulation).delete(api::cancel))
@@ -51,16 +52,6 @@ pub(crate) fn router(source: Source, tokens: Tokens) -> Router {
 async fn metrics(State(api): State<Api>) -> Response {
     let text = telemetry::render(&(api.source().status)());
     plain(StatusCode::OK, telemetry::CONTENT_TYPE, text)
-}
-
-async fn status(State(api): State<Api>) -> Response {
-    match serde_json::to_vec(&(api.source().status)()) {
-        Ok(json) => plain(StatusCode::OK, "application/json", json),
-        Err(error) => {
-            let text = format!("{error}\n");
-            plain(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", text)
-        }
-    }
 }
 
 fn plain(status: StatusCode, content_type: &'static str, body: impl IntoResponse) -> Response {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use preheat_api::status::{ClockStatus, Status};
+use preheat_compare::backtest::PastFigures;
 use preheat_runtime::control_board::ControlBoard;
 use preheat_runtime::journal::{JournalError, JournalReader, latest_moment, latest_status};
 
@@ -19,6 +20,8 @@ pub struct Source {
     pub journal: Option<PathBuf>,
     /// What operators have ordered; absent where no orders are taken.
     pub controls: Option<Arc<ControlBoard>>,
+    /// What was recorded elsewhere of a pool that is no pool of this preheat.
+    pub figures: Option<Arc<PastFigures>>,
     /// Whether the status is of a process that runs.
     pub live: bool,
 }

@@ -14,6 +14,7 @@ mod import;
 mod kubectl;
 mod lab;
 mod part;
+mod past;
 mod pool;
 mod prometheus;
 mod scenario;
@@ -28,6 +29,7 @@ pub(crate) use import::{ImportArgs, ImportTo};
 pub(crate) use kubectl::{ClusterArgs, KubectlArgs, KubectlQuestion, PLUGIN};
 pub(crate) use lab::LabArgs;
 pub(crate) use part::PartArgs;
+pub(crate) use past::PastArgs;
 pub(crate) use pool::PoolArgs;
 pub(crate) use prometheus::PrometheusArgs;
 pub(crate) use scenario::ScenarioArgs;
@@ -215,6 +217,10 @@ pub(crate) struct SimulateArgs {
     /// `--policy`, what it would have decided meanwhile, for `shadow report`
     #[arg(long)]
     pub(crate) journal: Option<PathBuf>,
+    /// Time between two of preheat's decisions; signals are believed and arrivals averaged for at least
+    /// as long. A week of minutes makes a journal that is read in a moment
+    #[arg(long, default_value = "2s", value_parser = duration)]
+    pub(crate) tick_interval: Duration,
     /// Report attainment without the minute after each multiple of this, too: for traces that were
     /// redrawn window by window, and jump where those meet
     #[arg(long, value_parser = duration)]

@@ -4,16 +4,18 @@
 
 #[path = "common/prometheus.rs"]
 mod prometheus;
+#[path = "common/run.rs"]
+mod run;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
 use prometheus::serve;
+use run::{json_of, preheat};
 
 const HOURS: u64 = 3;
 const STEP_S: u64 = 30;
@@ -25,7 +27,7 @@ const POOL: [&str; 10] = [
     "--max-replicas",
     "30",
     "--initial-replicas",
-    "3",
+    "8",
     "--slo-quantile",
     "0.95",
 ];
@@ -33,7 +35,8 @@ const POOL: [&str; 10] = [
 /// A request: when, prompt tokens, generated tokens.
 type Request = (f64, u64, u64);
 
-/// Traffic that rises and falls twice, with lengths that vary.
+/// Traffic that rises and falls twice, with lengths that vary. For less than a few replicas, arrivals that
+/// are drawn anew from the same rates would come to other GPU-hours by more than what is looked for.
 fn traffic() -> Vec<Request> {
     let mut state = 42_u64;
     let mut random = || {
@@ -43,7 +46,7 @@ fn traffic() -> Vec<Request> {
     };
     let (mut at, mut requests) = (0.0, Vec::new());
     while at < (HOURS * 3600) as f64 {
-        let rate = 2.5 + 1.5 * (at / (HOURS * 3600) as f64 * 4.0 * std::f64::consts::PI).sin();
+        let rate = 10.0 + 6.0 * (at / (HOURS * 3600) as f64 * 4.0 * std::f64::consts::PI).sin();
         at += -(1.0 - random()).ln() / rate;
         let (input, output) = (600.0 + 400.0 * random(), 120.0 + 80.0 * random());
         requests.push((at, input as u64, output as u64));
@@ -60,17 +63,6 @@ fn write_trace(folder: &Path, requests: &[Request]) -> PathBuf {
     }
     fs::write(&path, text).expect("the trace can be written");
     path
-}
-
-fn preheat(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_preheat")).args(arguments).output().expect("preheat runs")
-}
-
-#[track_caller]
-fn json_of(arguments: &[&str]) -> Value {
-    let output = preheat(arguments);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("one JSON object")
 }
 
 #[track_caller]
@@ -138,17 +130,25 @@ impl Recorded {
             replicas
         };
         let name = |name: &'static str| query.contains(name).then_some(name);
-        let result = if query.starts_with("count by") {
+        let result = if query.starts_with("count by (__name__)") {
             vec![json!({"metric": {"__name__": "vllm:num_requests_running"},
                         "values": [[start, "1"]]})]
-        } else if query.contains("increase(") {
+        } else if query.starts_with("max(count_over_time(") {
+            // Of ten minutes.
+            vec![json!({"metric": {}, "values": [[start, (600 / STEP_S).to_string()]]})]
+        } else if query.starts_with("count by (le)") {
+            let bound = |le: &str| json!({"metric": {"le": le}, "values": [[start, "1"]]});
+            vec![bound("2.0"), bound("+Inf")]
+        } else if query.contains("_bucket") {
             let buckets = |le: &str, key: &str| {
-                let values: Vec<Value> = (1..=HOURS * 60)
-                    .map(|minute| {
-                        let count = self.minute((minute - 1) * 60, key);
-                        json!([start + minute * 60, count.to_string()])
-                    })
-                    .collect();
+                let mut counted = 0;
+                let mut point = |minute: u64| {
+                    if minute > 0 {
+                        counted += self.minute((minute - 1) * 60, key);
+                    }
+                    json!([start + minute * 60, counted.to_string()])
+                };
+                let values: Vec<Value> = (0..=HOURS * 60).map(&mut point).collect();
                 json!({"metric": {"le": le}, "values": values})
             };
             vec![buckets("2.0", "within_slo"), buckets("+Inf", "arrivals")]
@@ -192,8 +192,8 @@ fn a_day_that_was_recorded_comes_to_what_it_was() {
         let found = json_of(&arguments);
         let preheat = &found["policies"][0];
         assert_eq!(preheat[0], "preheat");
-        // Three starts of 120 s before the day are in the run's bill, and in none of its history's.
-        let bill = json!(direct["gpu_hours"].as_f64().expect("GPU-hours") - 3.0 * 120.0 / 3600.0);
+        // Eight starts of 120 s before the day are in the run's bill, and in none of its history's.
+        let bill = json!(direct["gpu_hours"].as_f64().expect("GPU-hours") - 8.0 * 120.0 / 3600.0);
         for (whose, told) in [("preheat", &preheat[1]), ("what happened", &found["happened"])] {
             let what = |key: &str| format!("{source}, {whose}, {key}");
             near(&what("attainment"), &told["attainment"], &direct["attainment"]);

@@ -264,7 +264,7 @@ async fn a_second_preheat_on_one_state_directory_is_refused() {
     let stage = Stage::new();
     let config = stage.config(50.0, "minReplicas: 0, maxReplicas: 1", "emulated: {}");
     let mut first = stage.up(&config);
-    stage.status().await;
+    stage.fleet().await;
     let other = Stage::new();
     let config = other.config(50.0, "maxReplicas: 1", "emulated: {}");
     let shared =

@@ -24,7 +24,7 @@ use preheat_runtime::journal::{Journal, JournalOptions};
 use preheat_runtime::routing::PoolId;
 use serde_json::Value;
 
-use common::Stage;
+use common::{Stage, totals};
 
 fn preheat(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_preheat")).args(arguments).output().expect("preheat runs")
@@ -220,9 +220,9 @@ async fn real_processes_show_their_phases() {
     let pool = "minReplicas: 1, maxReplicas: 1, coldStart: {p50: 60s, p90: 60s}";
     let mut up = stage.up(&stage.config(20.0, pool, "emulated: {}, gpusPerReplica: 0"));
     stage.ready(1).await;
-    let ticks = |pool: &preheat_api::status::PoolStatus| Some(pool.totals.ticks);
+    let ticks = |pool: &preheat_api::v1::Pool| Some(totals(pool).ticks);
     let seen = stage.pool("ticks", ticks).await;
-    stage.pool("one more tick", |pool| (pool.totals.ticks > seen).then_some(())).await;
+    stage.pool("one more tick", |pool| (totals(pool).ticks > seen).then_some(())).await;
     assert!(up.terminate().await.success());
     let config = stage.path("preheat.yaml");
     let config = config.to_str().expect("a path in UTF-8");

@@ -63,10 +63,9 @@ async fn under_way(stage: &Stage) -> i32 {
     };
     let admin = eventually("the demo's introduction", admin).await;
     let busy = async || {
-        let answer = common::http::get(admin, "/status").await.ok()?;
-        let status: preheat_api::status::Status = serde_json::from_str(&answer.body).ok()?;
-        let gateway = status.pools.first()?.gateway.as_ref()?;
-        (gateway.completions >= 5).then_some(())
+        let answer = common::http::get(admin, "/api/v1/pools/chat").await.ok()?;
+        let pool: preheat_api::v1::Pool = serde_json::from_str(&answer.body).ok()?;
+        (pool.gateway?.completions >= 5).then_some(())
     };
     eventually("traffic", busy).await;
     up(stage).expect("preheat up runs")

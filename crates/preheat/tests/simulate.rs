@@ -167,6 +167,7 @@ fn what_cannot_be_simulated_is_refused() {
         (&["--profile", "abacus"], "error: unknown engine profile \"abacus\""),
         (&["--policy", "crystal-ball"], "keda-waiting"),
         (&["--slo-quantile", "2"], "error: --slo-quantile is no ratio"),
+        (&["--tick-interval", "10m"], "`tick_interval` is 600s; it must be from 10ms to 5m"),
         (&["--schedule", "5m=3"], "write it like 30m..50m=12"),
         (&["--schedule", "1m..5m=101"], "error: --schedule asks for 101, above --max-replicas"),
     ] {
@@ -185,6 +186,18 @@ fn recorded(folder: &Path, name: &str, seed: &str) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.stdout, simulate(&["--seed", seed, "--json"]).stdout, "watching changes");
     journal
+}
+
+#[test]
+fn preheat_decides_as_often_as_it_is_told_to() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let journal = folder.path().join("minutes.db").display().to_string();
+    let output = simulate(&["--journal", &journal, "--tick-interval", "60s", "--until", "20m"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let replayed = preheat(&["replay", &journal, "--json"]);
+    let report: Value = serde_json::from_slice(&replayed).expect("one object");
+    let ticks = report["records"].as_u64().expect("a number");
+    assert!((20..40).contains(&ticks), "{report}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 /** Asks the HTTP API. The token, where one is needed, is kept for as long as the tab is open. */
-import type { Answered, Controls, Decision, DecisionLog, Fleet, History, Lesson, Pool, Simulation, SimulationRequest, SizingRequest, WhatIfChoices, WhatIfRequest } from "./types";
+import type { Answered, Controls, Decision, DecisionLog, Fleet, History, Lesson, PastFigures, Pool, Simulation, SimulationRequest, SizingRequest, WhatIfChoices, WhatIfRequest } from "./types";
 
 export class ApiError extends Error {
   readonly status: number;
@@ -45,7 +45,20 @@ function orderHeaders(): Record<string, string> {
   return token ? { authorization: `Bearer ${token}` } : headers();
 }
 
-const get = <T>(path: string, signal?: AbortSignal): Promise<T> => ask("GET", path, undefined, signal);
+/** A server that is busy with others is asked again so often, after so long. */
+const BUSY_TRIES = 3;
+const BUSY_PAUSE_MS = 1500;
+
+async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await ask<T>("GET", path, undefined, signal);
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 503 || tries === BUSY_TRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, BUSY_PAUSE_MS));
+    }
+  }
+}
 
 async function ask<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   let response: Response;
@@ -83,6 +96,8 @@ export const api = {
   whatIfChoices: (pool: string, signal?: AbortSignal): Promise<WhatIfChoices> => get(`${poolPath(pool)}/what-if`, signal),
   whatIf: (pool: string, request: Partial<WhatIfRequest>, signal?: AbortSignal): Promise<Simulation> => ask("POST", `${poolPath(pool)}/what-if`, request, signal),
   lesson: (signal?: AbortSignal): Promise<Lesson> => get("api/v1/lab", signal),
+  pasts: (signal?: AbortSignal): Promise<string[]> => get("api/v1/lab/figures", signal),
+  figures: (pool: string): Promise<PastFigures> => get(`api/v1/lab/figures/${encodeURIComponent(pool)}`),
   sizing: (request: Partial<SizingRequest>, signal?: AbortSignal): Promise<Answered> => ask("POST", "api/v1/sizing", request, signal),
   simulate: (request: SimulationRequest, signal?: AbortSignal): Promise<Simulation> => ask("POST", "api/v1/simulations", request, signal),
   simulation: (id: number, signal?: AbortSignal): Promise<Simulation> => get(`api/v1/simulations/${id}`, signal),

@@ -121,6 +121,16 @@ export type Change = {
   value: string;
 };
 
+/** A setting that is another one. */
+export type ChangedSetting = {
+  /** What it is; absent where it is not set any more. */
+  after: string | null;
+  /** What it was; absent where it was not set. */
+  before: string | null;
+  /** Its key, or the order: `paused`, `pinned`. */
+  setting: string;
+};
+
 /** What operators have ordered of a pool for a while, whatever the policy would do. It is read and written whole. */
 export type Controls = {
   /** Demand that is known to come. */
@@ -219,6 +229,32 @@ export type DecisionSummary = {
   tick: number;
 };
 
+/** One slider. */
+export type Dial = {
+  /** What it moves. */
+  label: string;
+  /** Where it can stand; the first is the file's. */
+  stops: KnobOption[];
+};
+
+/** Sliders that write one line together; the first of the runs is run anew as they are dragged. */
+export type Dials = {
+  /** What they stand for. */
+  about: string;
+  /** What stands after these. */
+  after: string;
+  /** What stands after it, before the parts that the sliders write. */
+  before: string;
+  /** The sliders; the parts of those that write any are joined by commas. */
+  dials: Dial[];
+  /** A switch that stands in place of all of them, and what it writes. */
+  instead: KnobOption;
+  /** The key at the begin of the line. */
+  key: string;
+  /** What one does with them. */
+  title: string;
+};
+
 /** What a plan does to the number of replicas that serve or will. */
 export type Direction = "up" | "down" | "hold";
 
@@ -256,6 +292,8 @@ export type Error = {
 
 /** A scenario, and under whom it is run. */
 export type Experiment = {
+  /** What is offered to drag. */
+  dials: Dials | null;
   /** The minute that the question is about. */
   event_minute: number;
   /** What is offered to change. */
@@ -343,6 +381,10 @@ export type History = {
   from_s: number;
   /** Which pool. */
   pool: string;
+  /** When the pool was told to do otherwise, as its decisions were recorded; by time. Of many the newest. */
+  reconfigurations: Reconfiguration[];
+  /** How many there were before these. */
+  reconfigurations_left_out: number;
   /** One value per step, in columns of equal length. */
   series: Series;
   /** End of the last. */
@@ -453,6 +495,16 @@ export type Link = {
   why: string;
 };
 
+/** One start that was measured. */
+export type MeasuredStart = {
+  /** The phase in which it was given up, and so would have been for longer; absent when it became ready. */
+  given_up_in: string | null;
+  /** Time in each phase: 0 in one that it skipped; one of which nobody knows, or that it did not reach, is left out. */
+  phases_s: Record<string, number>;
+  /** From its order, or the crash before it, until it was ready or given up. */
+  took_s: number;
+};
+
 /** Model time, and how fast it runs. */
 export type ModelClock = {
   /** Now. */
@@ -485,6 +537,34 @@ export type Outcome = {
   ttft_p50_s: number | null;
   /** 99th percentile of TTFT, in seconds. */
   ttft_p99_s: number | null;
+};
+
+/** A pool's past in the figures that `preheat size` takes, under the same names. What is `null` nobody told. */
+export type PastFigures = {
+  /** Time from an order to a ready replica. */
+  cold_start_s: number | null;
+  /** The largest rise from one minute to the next, in requests per second. */
+  growth_qps_per_min: number | null;
+  /** Mean prompt tokens of a request. */
+  input_tokens: number | null;
+  /** Mean time of a request in a slot. */
+  latency_s: number | null;
+  /** Most requests in the batch of a replica. */
+  max_num_seqs: number | null;
+  /** Where each comes from, and what is not in this past, in words. */
+  notes: string[];
+  /** Mean generated tokens of a request. */
+  output_tokens: number | null;
+  /** Whose past it is. */
+  pool: string;
+  /** Engine profile. */
+  profile: string | null;
+  /** Requests that arrived per second in the busiest minute. */
+  qps: number | null;
+  /** Those that a tenth of the minutes is below. */
+  quiet_qps: number | null;
+  /** SLO on TTFT. */
+  slo_ttft_s: number | null;
 };
 
 /** How long one phase of a start takes. */
@@ -537,6 +617,8 @@ export type Pool = {
   clock: ModelClock;
   /** How long each phase of a start takes, in the order in which they are passed through. */
   cold_start_phases: PhaseStatus[];
+  /** Starts that were measured and are remembered, at most 64 of the newest, oldest first. Of a journal, those that were remembered at its last checkpoint. */
+  cold_starts: MeasuredStart[];
   /** What operators have ordered; absent where no orders are taken. */
   controls: Controls | null;
   /** What the gateway saw of it since this process started; absent without one, and for a journal. */
@@ -682,10 +764,24 @@ export type QuotaStatus = {
   taken_by: string[];
 };
 
+/** What a pool was told to do otherwise from one tick on: by its configuration, or by an operator. */
+export type Reconfiguration = {
+  /** Demand that was announced: by a schedule that is new or another, or by an operator. */
+  announced: Announced[];
+  /** The tick's moment: the first that was decided so. */
+  at_s: number;
+  /** Settings and orders that differ from before. */
+  settings: ChangedSetting[];
+  /** Demand that was announced before and is no more, though it had not ended. */
+  withdrawn: Announced[];
+};
+
 /** One replica. */
 export type ReplicaStatus = {
   /** Where it listens; a world that knows fills it in. */
   address: string | null;
+  /** What it counts for while it is ready, a whole one as 1: less for one that is slower than its pool. */
+  capacity: number | null;
   /** Which one. */
   id: number;
   /** Requests in a batch slot. */
@@ -694,6 +790,8 @@ export type ReplicaStatus = {
   kv_utilization: number | null;
   /** What went wrong last; a world that knows fills it in. */
   last_error: string | null;
+  /** The machine that it is on; a world that has several fills it in. */
+  node: string | null;
   /** Requests that the gateway gave to it and that have not ended. */
   outstanding: number | null;
   /** Its phase. */

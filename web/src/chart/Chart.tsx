@@ -92,7 +92,8 @@ function options(latest: Latest, width: number): uPlot.Options {
       drag: { x: true, y: false, setScale: false },
       points: { size: 6 },
     },
-    padding: [8, 14, 0, 0],
+    // On the right, room for the half of a label of days that stands at the end: 168:00:00.
+    padding: [8, 28, 0, 0],
     legend: {
       live: true,
       markers: {

@@ -57,8 +57,9 @@ function marks(plot: uPlot, spec: ChartProps["spec"], ratio: number): void {
     upright(plot, plot.posToVal((x - plot.bbox.left) / ratio, "x"), css("mark"), [2 * ratio, 3 * ratio]);
     const total = (of: (marker: Marker) => number): number => parts.reduce((sum, marker) => sum + of(marker), 0);
     const [up, down, broken] = [total(({ up }) => up), total(({ down }) => down), total(({ broken }) => broken)];
-    const rows = [broken ? `✕${broken}` : "", up ? `▲${up}` : "", down ? `▼${down}` : ""].filter(Boolean);
-    pen.fillStyle = broken ? css("bad") : css("text");
+    const [silent, changed] = [total(({ silent }) => silent), total(({ changed }) => changed)];
+    const rows = [silent ? "◌" : "", broken ? `✕${broken}` : "", changed ? `◆${changed}` : "", up ? `▲${up}` : "", down ? `▼${down}` : ""].filter(Boolean);
+    pen.fillStyle = broken || silent ? css("bad") : css("text");
     // One at the left edge is told in full.
     const inside = Math.max(x, plot.bbox.left + 11 * ratio);
     rows.forEach((text, row) => pen.fillText(text, inside, plot.bbox.top + (12 + 12 * row) * ratio));

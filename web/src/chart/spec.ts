@@ -26,6 +26,10 @@ export interface Marker {
   up: number;
   down: number;
   broken: number;
+  /** Times after which nothing was decided for a while. */
+  silent: number;
+  /** Times at which it was told to do otherwise. */
+  changed: number;
 }
 
 /** What is held from the last decision on, until a start ordered then would serve. */
@@ -209,12 +213,20 @@ export function stacked(parts: readonly { label: string; tone: Tone; fill: Textu
   return lines.reverse();
 }
 
-/** Steps in which the pool grew, shrank, or was held because a decision was unsound. */
-export function markers({ series }: Pick<History, "series">): Marker[] {
-  return series.at_s.flatMap((at, index) => {
+/**
+ * Steps in which the pool grew, shrank, or was held because a decision was unsound, those after which none was made for a
+ * while, and the moments at which it was told to do otherwise; by time.
+ */
+export function markers({ series, reconfigurations }: Pick<History, "series" | "reconfigurations">): Marker[] {
+  const steps = drawn(series);
+  const last = new Set(steps.filter((_, position) => steps[position + 1] === null));
+  const done = series.at_s.flatMap((at, index) => {
     const [up, down, broken] = [series.started[index] ?? 0, series.given_up[index] ?? 0, series.violations[index] ?? 0];
-    return up + down + broken > 0 ? [{ at, up, down, broken }] : [];
+    const silent = last.has(index) ? 1 : 0;
+    return up + down + broken + silent > 0 ? [{ at, up, down, broken, silent, changed: 0 }] : [];
   });
+  const told = reconfigurations.map(({ at_s }) => ({ at: at_s, up: 0, down: 0, broken: 0, silent: 0, changed: 1 }));
+  return [...done, ...told].sort((a, b) => a.at - b.at);
 }
 
 /** Places, in ascending order, of which those closer than `gap` to the first of them are one. */

@@ -33,6 +33,21 @@ function useVisible(): boolean {
   return visible;
 }
 
+/** As narrow as a phone held upright. */
+const NARROW = "(max-width: 600px)";
+
+/** Whether there is little room beside each other. */
+export function useNarrow(): boolean {
+  const [narrow, setNarrow] = useState(() => matchMedia(NARROW).matches);
+  useEffect(() => {
+    const media = matchMedia(NARROW);
+    const follow = (): void => setNarrow(media.matches);
+    media.addEventListener("change", follow);
+    return () => media.removeEventListener("change", follow);
+  }, []);
+  return narrow;
+}
+
 export interface Streamed<T> {
   value: T | null;
   connection: Connection | null;

@@ -33,6 +33,8 @@ export function Help({ onClose }: { onClose: () => void }) {
       </dl>
       <dl class="pairs">
         <dt>▲2 ▼1 ✕1</dt><dd>on charts: so many were started, were given up; a decision was unsound and dropped</dd>
+        <dt>◆1</dt><dd>on charts: so often settings or an operator's orders changed; above the charts is what</dd>
+        <dt>◌</dt><dd>on charts: from here on nothing was decided for a while, as when preheat was not running</dd>
         <dt>offered load</dt><dd>slots in use if nobody had to wait: arrival rate × service time</dd>
         <dt>slots held</dt><dd>what the rule that is followed keeps for it</dd>
       </dl>

@@ -1,6 +1,6 @@
 /** One pool: what it does, did, and why. */
 import { useEffect, useMemo } from "preact/hooks";
-import type { Pool, PoolSummary } from "../api/types";
+import type { History, Pool, PoolSummary } from "../api/types";
 import { attention, sloRatio, ttftOfSlo, waiting } from "../attention";
 import { Chart } from "../chart/Chart";
 import { ahead, charts, domain, replicaHours } from "../chart/spec";
@@ -13,6 +13,7 @@ import { ColdStart } from "./ColdStart";
 import { ControlsPanel } from "./Controls";
 import { Decisions } from "./Decisions";
 import { ConnectionState, Figure, LevelSign, Problem, ReplicaBoxes } from "./parts";
+import { Reconfigured } from "./Reconfigured";
 import { Replicas } from "./Replicas";
 import { WhatIfPanel } from "./WhatIf";
 
@@ -139,7 +140,7 @@ function Figures({ pool: { summary } }: { pool: Pool }) {
       <Figure name="GPU-hours" note={<span title={spent.about}>{spent.beside}</span>}>
         {spent.gpuHours}
       </Figure>
-      <Figure name="Rule keeps" note="expected on its own traffic">{percent(decision?.attainment_expected)}</Figure>
+      <Figure name="Expected in time" note="by the rule that is followed, on its own traffic">{percent(decision?.attainment_expected)}</Figure>
     </dl>
   );
 }
@@ -173,17 +174,26 @@ function Charts({ pool, range, from, until, now, show }: { pool: Pool; range: Ra
   if (built.charts.length === 0) return <p class="note">{loading ? "Reading the journal …" : "The journal has nothing of this time."}</p>;
   const span = domain(history.from_s, Math.min(history.until_s, shownUntil ?? history.until_s), expected, next?.until ?? null);
   const hours = replicaHours(history);
+  // Until what was asked for is there, the charts show what was asked for before.
+  const isOther = !error && shownFrom !== null && shownUntil !== null && isFar(history, shownFrom, shownUntil);
   const zoom = (a: number, b: number): void => show({ kind: "fixed", from: Math.floor(a), until: Math.ceil(b) });
   return (
     <section aria-label="Charts">
       <p class="sums">
         <b>{number(hours.hours)} replica-hours</b>, {percent(hours.readyShare)} of them ready
-        {loading && history.complete_from_s > history.from_s && <span role="status"> · reading back, now at {moment(history.complete_from_s)}</span>}
+        {isOther && <span role="status"> · reading another time</span>}
+        {!isOther && loading && history.complete_from_s > history.from_s && <span role="status"> · reading back, now at {moment(history.complete_from_s)}</span>}
         {error && <span class="level level-2"> · {error.message}</span>}
       </p>
+      <Reconfigured history={history} now={now} onZoom={zoom} />
       <div class="charts">
         {built.charts.map((spec) => <Chart key={spec.title} spec={spec} at={built.at} domain={span} now={now} height={HEIGHTS[spec.title] ?? HEIGHT} onZoom={zoom} />)}
       </div>
     </section>
   );
+}
+
+/** Whether a history is of another time: not just moved on by some steps, or widened to whole ones. */
+function isFar({ from_s, until_s }: History, from: number, until: number): boolean {
+  return Math.max(Math.abs(from_s - from), Math.abs(until_s - until)) > (until - from) / 10;
 }

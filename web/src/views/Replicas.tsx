@@ -9,7 +9,7 @@ export function Replicas({ pool }: { pool: Pool }) {
   const rows = pool.replicas.slice(0, SHOWN);
   const slots = pool.summary.decision?.concurrency_cap ?? null;
   const has = (known: (replica: ReplicaStatus) => unknown): boolean => rows.some((replica) => known(replica) !== null);
-  const [addresses, errors] = [has(({ address }) => address), has(({ last_error }) => last_error)];
+  const [nodes, addresses, errors] = [has(({ node }) => node), has(({ address }) => address), has(({ last_error }) => last_error)];
   return (
     <section aria-labelledby="replicas">
       <h2 id="replicas">Replicas</h2>
@@ -19,7 +19,9 @@ export function Replicas({ pool }: { pool: Pool }) {
             <thead>
               <tr>
                 <th scope="col">Replica</th><th scope="col">Phase</th><th scope="col" class="number">For</th><th scope="col">In flight</th>
-                <th scope="col" class="number">Queue</th><th scope="col" class="number">KV</th><th scope="col" class="number">Restarts</th>
+                <th scope="col" class="number">Queue</th><th scope="col" class="number">KV</th>
+                <th scope="col" class="number" title="what it counts for: less than 1 where it is slower than its pool">Counts for</th><th scope="col" class="number">Restarts</th>
+                {nodes && <th scope="col">Node</th>}
                 {addresses && <th scope="col">Address</th>}
                 {errors && <th scope="col">Last error</th>}
               </tr>
@@ -33,7 +35,9 @@ export function Replicas({ pool }: { pool: Pool }) {
                   <td><Fullness replica={replica} slots={slots} /></td>
                   <td class="number">{number(replica.queue_depth)}</td>
                   <td class="number">{percent(replica.kv_utilization)}</td>
+                  <td class="number"><Worth capacity={replica.capacity} /></td>
                   <td class="number">{replica.restarts > 0 ? <b class="level level-2">{replica.restarts}</b> : 0}</td>
+                  {nodes && <td class="mono">{replica.node ?? UNKNOWN}</td>}
                   {addresses && <td class="mono">{replica.address ?? UNKNOWN}{replica.pid !== null && <span class="quiet"> pid {replica.pid}</span>}</td>}
                   {errors && <td class="why">{replica.last_error}</td>}
                 </tr>
@@ -56,6 +60,12 @@ function Fullness({ replica, slots }: { replica: ReplicaStatus; slots: number | 
       {slots !== null && <meter min={0} max={slots} value={Math.min(inside, slots)} aria-label="slots in use" />}
     </span>
   );
+}
+
+/** What it counts for, a whole one as 1; a noisy neighbour makes it less. */
+function Worth({ capacity }: { capacity: number | null }) {
+  if (capacity === null) return <>{UNKNOWN}</>;
+  return capacity < 1 ? <b class="level level-2">{capacity.toFixed(2)}</b> : <>1</>;
 }
 
 /** What a phase looks like. */

@@ -82,9 +82,13 @@ export function Problem({ error, onToken }: { error: ApiError; onToken?: (token:
   );
 }
 
-/** A sentence in which what stands between backticks is code. */
+/** Words in which what stands between backticks is code. */
+export function Words({ text }: { text: string }) {
+  return <>{text.split("`").map((part, index) => (index % 2 === 1 ? <code key={part}>{part}</code> : part))}</>;
+}
+
 export function Prose({ text }: { text: string }) {
-  return <p>{text.split("`").map((part, index) => (index % 2 === 1 ? <code key={part}>{part}</code> : part))}</p>;
+  return <p><Words text={text} /></p>;
 }
 
 /** A number with its name. */

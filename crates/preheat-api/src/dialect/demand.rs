@@ -4,10 +4,10 @@ use super::promql::Expression;
 use super::queries::{QueriesError, expression};
 
 /// Requests in an endpoint picker's queues, the newest name first. Old names are told beside new ones.
-const QUEUE_SIZE: [&str; 2] =
+pub const PICKER_QUEUE_SIZE: [&str; 2] =
     ["llm_d_epp_flow_control_queue_size", "inference_extension_flow_control_queue_size"];
 /// How full a pool is, as its endpoint picker's flow control tells all the time.
-const POOL_SATURATION: [&str; 2] =
+pub const PICKER_POOL_SATURATION: [&str; 2] =
     ["llm_d_epp_flow_control_pool_saturation", "inference_extension_flow_control_pool_saturation"];
 
 /// Checked expressions, of which one at least is there. Each tells of the whole pool: several series are
@@ -41,8 +41,8 @@ impl DemandQueries {
     /// When `namespace` or `pool` are no names.
     pub fn of_inference_pool(namespace: &str, pool: &str) -> Result<Self, QueriesError> {
         let selector = format!(r#"{{namespace="{namespace}",inference_pool="{pool}"}}"#);
-        let queue = QUEUE_SIZE.map(|name| format!("sum({name}{selector})"));
-        let is_on = POOL_SATURATION.map(|name| format!("sum(0 * {name}{selector})"));
+        let queue = PICKER_QUEUE_SIZE.map(|name| format!("sum({name}{selector})"));
+        let is_on = PICKER_POOL_SATURATION.map(|name| format!("sum(0 * {name}{selector})"));
         Self::of(Some(&[queue, is_on].concat().join(" or ")), None)
     }
 

@@ -16,8 +16,13 @@ const GAP_STEPS: f64 = 3.0;
 /// Lengths are means over so long on either side: tokens are counted when a request ends, and
 /// requests when they come.
 const LENGTHS_OVER: Duration = Duration::from_secs(300);
+/// Who is seen again after no longer than this was there meanwhile: a Prometheus that is started again
+/// misses minutes.
+const HOLE_MAX: Duration = Duration::from_secs(900);
 /// Where nothing tells of tokens: Azure's conversations.
 const TOKENS_DEFAULT: (u32, u32) = (1020, 211);
+/// A smaller share of steps with a queue is not told of: every fleet has some.
+const CLIPPED_TOLD: f64 = 0.01;
 
 /// A pool's past in steps of one length.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +54,8 @@ pub struct Step {
     pub ready: Option<f64>,
     /// All that cost something, starting ones included.
     pub existing: Option<f64>,
+    /// Requests in slots at its end.
+    pub running: Option<f64>,
     /// Requests that waited at its end.
     pub waiting: Option<f64>,
     /// First tokens.
@@ -108,25 +115,41 @@ pub struct Gauge {
     pub values: Vec<Option<f64>>,
     /// How many series told it.
     pub series: Vec<u32>,
+    /// By how much more each told than it did before, in each step. One that ends takes nothing away:
+    /// what was in an engine that goes has ended as well.
+    pub grew: Vec<f64>,
 }
 
 impl Cumulative {
-    /// Nothing counted yet; times in seconds.
-    pub fn new(begin: f64, step: Duration, steps: usize) -> Self {
+    /// What these series count together, each ascending in time, in seconds. One that begins later than
+    /// the history counts from zero: its engine began then, or in the gap before it in which nobody
+    /// was asked.
+    pub fn of(begin: f64, step: Duration, steps: usize, series: &[Vec<(f64, f64)>]) -> Self {
         let (counts, known) = (vec![0.0; steps], vec![false; steps]);
-        Self { begin, step: step.as_secs_f64().max(1e-3), counts, known, resets: 0 }
+        let step = step.as_secs_f64().max(1e-3);
+        let mut sum = Self { begin, step, counts, known, resets: 0 };
+        let mut told: Vec<f64> = series.iter().flatten().map(|(at, _)| *at).collect();
+        told.sort_by(f64::total_cmp);
+        for points in series {
+            sum.add(points, &told);
+        }
+        sum
     }
 
-    /// Takes in one series, ascending in time. One that begins later than the history counts from
-    /// zero: its engine began then.
-    pub fn add(&mut self, points: impl IntoIterator<Item = (f64, f64)>) {
+    /// Takes in one of them. `told` is when any of them was.
+    fn add(&mut self, points: &[(f64, f64)], told: &[f64]) {
         let mut before: Option<(f64, f64)> = None;
-        for (at, value) in points {
+        for &(at, value) in points {
             if !value.is_finite() || value < 0.0 {
                 continue;
             }
             match before {
-                None if at > self.begin + self.step * 1.5 => self.spread(at - self.step, at, value),
+                None if at > self.begin + self.step * 1.5 => {
+                    let earlier = told.partition_point(|other| *other < at);
+                    let last = told.get(..earlier).and_then(<[f64]>::last);
+                    let from = last.map_or(at - self.step, |last| last.min(at - self.step));
+                    self.spread(from, at, value);
+                }
                 None => {}
                 Some((then, was)) if at > then => {
                     let fell = value < was;
@@ -164,10 +187,11 @@ impl Cumulative {
 impl Gauge {
     /// Nobody told yet.
     pub fn new(steps: usize) -> Self {
-        Self { values: vec![None; steps], series: vec![0; steps] }
+        Self { values: vec![None; steps], series: vec![0; steps], grew: vec![0.0; steps] }
     }
 
-    /// Takes in one series: of each step, the last value.
+    /// Takes in one series: of each step, the last value. One that begins later than the history grows
+    /// from zero.
     pub fn add(
         &mut self,
         begin: f64,
@@ -175,13 +199,15 @@ impl Gauge {
         points: impl IntoIterator<Item = (f64, f64)>,
     ) {
         let mut last: Vec<Option<f64>> = vec![None; self.values.len()];
-        for (at, value) in points {
+        let mut before = None;
+        for (at, value) in points.into_iter().filter(|(_, value)| value.is_finite()) {
+            let steps = (at - begin) / step.as_secs_f64().max(1e-3);
             // A value at a step's end is that step's, and the first is at the begin.
-            let place = ((at - begin) / step.as_secs_f64().max(1e-3)).ceil() - 1.0;
-            if let Some(slot) = last.get_mut(place.max(0.0) as usize)
-                && value.is_finite()
-            {
+            let place = (steps.ceil() - 1.0).max(0.0) as usize;
+            let was = before.replace(value).unwrap_or(if steps > 1.5 { 0.0 } else { value });
+            if let (Some(slot), Some(grew)) = (last.get_mut(place), self.grew.get_mut(place)) {
                 *slot = Some(value);
+                *grew += value - was;
             }
         }
         for ((sum, series), value) in self.values.iter_mut().zip(&mut self.series).zip(last) {
@@ -193,16 +219,31 @@ impl Gauge {
     }
 }
 
+impl Gauge {
+    /// Whether it was told in each step, or shortly before and after: who was there twice was there
+    /// between, though nobody looked.
+    pub fn there(&self, step: Duration) -> Vec<bool> {
+        let mut there: Vec<bool> = self.series.iter().map(|told| *told > 0).collect();
+        let hole_max = (HOLE_MAX.as_secs_f64() / step.as_secs_f64().max(1e-3)) as usize;
+        let mut last: Option<usize> = None;
+        for (index, _) in self.series.iter().enumerate().filter(|(_, told)| **told > 0) {
+            let hole = last.map_or(0..0, |last| last + 1..index);
+            if hole.len() <= hole_max {
+                there.get_mut(hole).into_iter().flatten().for_each(|there| *there = true);
+            }
+            last = Some(index);
+        }
+        there
+    }
+}
+
 impl History {
-    /// Arrivals of each step from what ended in it and what was inside before and after.
+    /// Arrivals of each step from what ended in it and what was inside more than before.
     pub fn arrivals(completions: &Cumulative, inside: &Gauge) -> Vec<Option<f64>> {
-        let mut before = None;
         // A moment between two scrapes makes a step negative: the next one makes up for it.
         let mut owed = 0.0;
-        let steps = completions.counts.iter().zip(&completions.known).zip(&inside.values);
-        let arrivals = steps.map(|((ended, known), now)| {
-            let grew = now.zip(before).map_or(0.0, |(now, before): (f64, f64)| now - before);
-            before = now.or(before);
+        let steps = completions.counts.iter().zip(&completions.known).zip(&inside.grew);
+        let arrivals = steps.map(|((ended, known), grew)| {
             let came = ended + grew + owed;
             owed = came.min(0.0);
             known.then_some(came.max(0.0))
@@ -278,13 +319,7 @@ impl History {
     }
 
     fn trust(&self, has_tokens: bool) -> Trust {
-        let share = |count: usize| count as f64 / self.steps.len().max(1) as f64;
-        let gaps = self.steps.iter().filter(|step| step.arrivals.is_none()).count();
-        let clipped = |step: &&Step| {
-            step.waiting.zip(step.ready).is_some_and(|(waiting, ready)| waiting >= ready.max(1.0))
-        };
-        let (gap_share, clipped_share) =
-            (share(gaps), share(self.steps.iter().filter(clipped).count()));
+        let (gap_share, clipped_share) = (self.gap_share(), self.clipped_share());
         let mut notes = vec![
             format!("arrivals: {}", self.arrivals_from),
             format!(
@@ -306,13 +341,7 @@ impl History {
                 gap_share * 100.0
             ));
         }
-        if clipped_share > 0.01 {
-            notes.push(format!(
-                "clipped: in {:.1} % of the steps requests queued for every replica; what clients \
-                 would have sent to a larger fleet, or gave up, is not in the history",
-                clipped_share * 100.0
-            ));
-        }
+        notes.extend(self.clipped_note());
         if self.cold_starts.is_empty() {
             notes.push("cold starts: none was seen whole; the one given is believed".to_owned());
         }
@@ -325,6 +354,35 @@ impl History {
             cold_starts_seen: self.cold_starts.len() as u64,
             notes,
         }
+    }
+
+    /// Share of steps of which arrivals are not known.
+    pub(super) fn gap_share(&self) -> f64 {
+        self.share(|step| step.arrivals.is_none())
+    }
+
+    /// Share of steps at whose end a request or more waited for each ready replica.
+    fn clipped_share(&self) -> f64 {
+        self.share(|step| {
+            step.waiting.zip(step.ready).is_some_and(|(waiting, ready)| waiting >= ready.max(1.0))
+        })
+    }
+
+    fn share(&self, of: fn(&Step) -> bool) -> f64 {
+        let count = self.steps.iter().filter(|step| of(step)).count();
+        count as f64 / self.steps.len().max(1) as f64
+    }
+
+    /// Where more would have come, or come through, than the history has.
+    pub(super) fn clipped_note(&self) -> Option<String> {
+        let share = self.clipped_share();
+        (share > CLIPPED_TOLD).then(|| {
+            format!(
+                "clipped: in {:.1} % of the steps requests queued for every replica; what clients \
+                 would have sent to a larger fleet, or gave up, is not in the history",
+                share * 100.0
+            )
+        })
     }
 
     /// The median of the starts that were seen whole.

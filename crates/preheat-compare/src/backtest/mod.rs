@@ -6,11 +6,13 @@
 //!
 //! **Invariant:** what was not recorded is told as such in [`Trust`]; nothing is made up in silence.
 
+mod figures;
 mod history;
 mod past;
 mod recommend;
 mod recorded;
 
+pub use figures::{Beside, PastFigures};
 pub use history::{Cumulative, Gauge, History, HistoryError, Step, Trust};
 pub use past::{Past, Retold};
 pub use recommend::{Recommendation, recommend};

@@ -215,6 +215,8 @@ fn gauge(step: &mut Step, observation: &Observation) {
     step.ready = Some(phases(|phase| phase == ReplicaPhase::Ready));
     step.existing =
         Some(phases(|phase| !matches!(phase, ReplicaPhase::Stopped | ReplicaPhase::Standby(_))));
+    let running = observation.replicas.iter().filter_map(|replica| replica.in_flight);
+    step.running = Some(running.map(|sample| f64::from(sample.value)).sum());
     let held = observation.gateway.as_ref().map_or(0, |gateway| gateway.held);
     let queued = observation.replicas.iter().filter_map(|replica| replica.queue_depth);
     let queued: u32 = queued.map(|sample| sample.value).sum();

@@ -1,8 +1,9 @@
 //! Follows every replica's way to ready, phase by phase, through what is seen at each tick.
 //!
 //! The phases of a start tile it: one that came and went between two ticks is counted with the one
-//! seen before it, unless the world itself tells how long it took. A replica that crashes starts anew from its crash; the start that it was in is cut
-//! short there.
+//! seen before it, unless the world itself tells how long it took. A wake between two ticks is known by
+//! standby at the first and ready at the second. A replica that crashes starts anew from its crash; the
+//! start that it was in is cut short there.
 //!
 //! **Invariant:** nothing here knows what the times are used for.
 
@@ -65,7 +66,7 @@ pub(crate) fn follow(
     // Most ticks find whom the last one left, and need look nobody up.
     if replicas.keys().eq(observation.replicas.iter().map(|replica| &replica.id)) {
         for (entry, replica) in replicas.values_mut().zip(&observation.replicas) {
-            ended.extend(step(entry, replica, false));
+            ended.extend(step(entry, replica, false, last));
         }
         return ended;
     }
@@ -80,20 +81,28 @@ pub(crate) fn follow(
     for replica in &observation.replicas {
         let is_new = !replicas.contains_key(&replica.id);
         let entry = replicas.entry(replica.id).or_default();
-        ended.extend(step(entry, replica, is_new));
+        ended.extend(step(entry, replica, is_new, last));
     }
     ended
 }
 
-/// One replica at one tick.
+/// One replica at one tick; `last` is the time of the one before.
 fn step(
     entry: &mut ReplicaMemory,
     replica: &ReplicaObservation,
     is_new: bool,
+    last: Option<Instant>,
 ) -> Option<EndedStart> {
     let at = replica.phase_since;
+    let is_asleep = matches!(replica.phase, ReplicaPhase::Standby(_));
+    let was_asleep = std::mem::replace(&mut entry.asleep, is_asleep);
     if !replica.phase.is_starting() {
-        let start = entry.start.take()?;
+        let Some(start) = entry.start.take() else {
+            // A wake between two ticks was ordered at the first of them, or when the world says.
+            let woke = was_asleep && replica.phase == ReplicaPhase::Ready;
+            let ordered_at = last?.max(replica.start_ordered_at);
+            return woke.then(|| EndedStart::Wake(at.since(ordered_at)));
+        };
         if replica.phase == ReplicaPhase::Ready {
             return Some(start.ready(at, &replica.passed));
         }

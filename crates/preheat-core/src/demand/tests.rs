@@ -55,3 +55,25 @@ fn arrivals_are_counted_once() {
     memory.last = None;
     assert_eq!(counted(&memory, ArrivalSource::Gateway), None);
 }
+
+/// A third of a window's looks at requests of 5 s are independent; of requests of a minute, all.
+#[test]
+fn what_chance_alone_may_make_of_a_load_is_not_sure() {
+    let spec = PolicySpec::default();
+    let of = |load: f64, secs| {
+        let demand = DemandExplanation {
+            source: ArrivalSource::Engines,
+            arrival_rate: RequestRate::ZERO,
+            service_time: Duration::from_secs(secs),
+            service_time_measured: true,
+            requests_inside: None,
+            offered_load: Erlangs::saturating(load),
+        };
+        sure(&spec, &demand)
+    };
+    for (load, secs, expected) in
+        [(36.0, 5, 29.07), (36.0, 60, 24.0), (3600.0, 60, 3480.0), (1.0, 60, 0.0), (0.0, 5, 0.0)]
+    {
+        assert!((of(load, secs) - expected).abs() < 0.01, "{load}: {}", of(load, secs));
+    }
+}

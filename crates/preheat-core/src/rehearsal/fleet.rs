@@ -48,13 +48,13 @@ pub(crate) struct Step {
     pub(crate) secs: f64,
     /// Requests that arrived in it.
     pub(crate) arrivals: f64,
-    /// Offered load now, in slots.
-    pub(crate) load: f64,
+    /// What is taken to come while a queue drains, in slots: [`super::Traffic::load_sure`].
+    pub(crate) load_sure: f64,
     /// Mean time in a slot, in seconds.
     pub(crate) service_s: f64,
     /// Slots of a replica.
     pub(crate) slots: f64,
-    /// Longest wait inside the SLO, in seconds.
+    /// Longest time to a slot inside the SLO, in seconds.
     pub(crate) wait_max_s: f64,
     /// Seconds from the order of a replica to ready.
     pub(crate) lead_s: f64,
@@ -82,6 +82,17 @@ impl Prices {
     }
 }
 
+/// Standard deviations by which a queue's wait may be longer than its mean and still be inside the SLO.
+const WAIT_DEVIATIONS: f64 = 1.4;
+
+/// Requests that may queue in front of a slot's next user, where `ends` requests end within the
+/// longest wait. Ends come at random, so the q-th of them takes as long as q ± √q take in the mean:
+/// `q + z·√q = ends`. Of few slots that leaves little, of many nearly all.
+fn queue_max(ends: f64) -> f64 {
+    let root = (libm::sqrt(WAIT_DEVIATIONS * WAIT_DEVIATIONS + 4.0 * ends) - WAIT_DEVIATIONS) / 2.0;
+    root * root
+}
+
 /// What follows from a step, whatever the fleet: reckoned once for all of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reckoned {
@@ -106,7 +117,7 @@ impl Reckoned {
             keep,
             ends_full: step.slots * part,
             left_at_end: if part > 1e-9 { (1.0 - keep) / part } else { 1.0 },
-            inside_max: step.slots * (1.0 + step.wait_max_s / step.service_s),
+            inside_max: step.slots + queue_max(step.wait_max_s * step.slots / step.service_s),
         }
     }
 }
@@ -270,14 +281,16 @@ impl RehearsedFleet {
 
     /// Replicas on top, so that what is still queued at the end of a lead time is gone soon after;
     /// at most as many as are held anyway: [`crate::backlog`]'s rule, with a queue that may not run
-    /// empty in between. As there, starts on top of what is held are what a queue asks for still.
+    /// empty in between. As there, what is on top of what is held is what a queue asks for still.
     fn for_backlog(&self, step: &Step, held: f64) -> f64 {
         let queued = |cohort: &Cohort| cohort.replicas * (cohort.inside - step.slots).max(0.0);
         let queue: f64 = self.cohorts.iter().map(queued).sum();
         if queue <= 0.0 {
             return 0.0;
         }
-        let (mut room, mut extra) = ((libm::ceil(held) - self.ready()).max(0.0), 0.0);
+        let (ready, held_whole) = (self.ready(), libm::ceil(held));
+        let held_ready = ready.min(held_whole);
+        let (mut room, mut extra) = (held_whole - held_ready, ready - held_ready);
         // Replica-seconds until the end of the lead time, of starts that are held and of the others.
         let (mut of_held, mut of_extra) = (0.0, 0.0);
         for starts in &self.starts {
@@ -288,14 +301,14 @@ impl RehearsedFleet {
             of_held += within * ready_for;
             of_extra += (starts.replicas - within) * ready_for;
         }
-        let spare = (held * step.slots - step.load).max(0.0);
-        let drains = |starting: f64| {
-            let capacity = (self.ready() * step.lead_s + starting) * step.slots;
-            let left = queue * step.service_s + step.load * step.lead_s - capacity;
+        let spare = (held * step.slots - step.load_sure).max(0.0);
+        let drains = |ready: f64, starting: f64| {
+            let capacity = (ready * step.lead_s + starting) * step.slots;
+            let left = queue * step.service_s + step.load_sure * step.lead_s - capacity;
             (left.max(0.0) / step.drain_s - spare).max(0.0) / step.slots
         };
-        let more = extra + drains(of_held + of_extra);
-        drains(of_held).min(more).min(held.max(1.0))
+        let more = extra + drains(ready, of_held + of_extra);
+        drains(held_ready, of_held).min(more).min(held.max(1.0))
     }
 
     fn order(&mut self, replicas: f64, lead_s: f64) {
@@ -330,7 +343,7 @@ mod tests {
         Step {
             secs: 1.0,
             arrivals,
-            load: arrivals * 5.0,
+            load_sure: arrivals * 5.0,
             service_s: 5.0,
             slots: 8.0,
             wait_max_s: 2.0,
@@ -377,6 +390,13 @@ mod tests {
         }
         assert!(ready > before);
         assert_eq!(fleet.misses, ready, "the queue of the old one delays nobody new");
+    }
+
+    #[test]
+    fn of_few_slots_little_may_queue_and_of_many_nearly_all_that_end_in_time() {
+        for (ends, queue) in [(0.0, 0.0), (2.18, 0.874), (7.9, 4.83), (100.0, 86.9)] {
+            assert!((queue_max(ends) - queue).abs() < 0.05, "{ends}: {}", queue_max(ends));
+        }
     }
 
     #[test]

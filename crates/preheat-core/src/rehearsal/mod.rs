@@ -39,15 +39,21 @@ use crate::units::{Instant, Probability};
 /// What was counted fades to half in this time: long enough to know a day's bursts, short enough to
 /// follow a change of traffic.
 const HALF_LIFE: Duration = Duration::from_secs(16 * 3600);
-/// What is believed beforehand counts as this much time of the pool's own traffic.
-const PRIOR: Duration = Duration::from_secs(300);
-/// Share of the TTFT aim that a request may wait in a rehearsed fleet. The rest is for its prompt, and
-/// for what a fluid does not know: uneven routing, and bursts shorter than a step.
-const WAIT_SHARE: f64 = 0.3;
+/// What is believed beforehand counts as this much of the pool's own traffic, in lead times: a rule's
+/// misses come in lead times, whatever these take.
+const PRIOR_LEAD_TIMES: f64 = 1.6;
+/// The least that it counts as.
+const PRIOR_MIN: Duration = Duration::from_secs(300);
+/// Share of the TTFT aim that a request may wait for its slot. The rest is for its prompt.
+const WAIT_SHARE: f64 = 0.75;
 /// Time constant of the smoothed load.
 const SMOOTHING: Duration = Duration::from_secs(60);
 /// A step longer than this is a pause: nobody knows what came in it.
 const STEP_MAX: Duration = Duration::from_secs(60);
+/// By how much a miss may count for more than its share of the allowance, and in which steps. Beyond,
+/// a surge that no rule could meet would make the dearest of them the best for hours.
+const PRICE_RAISED_MAX: f64 = 4.0;
+const PRICE_STEP: f64 = std::f64::consts::SQRT_2;
 /// An SLO that allows less than this is read as this.
 const ALLOWANCE_MIN: f64 = 1e-5;
 
@@ -93,6 +99,8 @@ pub(crate) struct Traffic {
     pub(crate) arrivals: Option<f64>,
     /// Offered load now, in slots.
     pub(crate) load: f64,
+    /// The part of it that chance alone doesn't make.
+    pub(crate) load_sure: f64,
     pub(crate) service_time: Duration,
     /// Slots of a replica.
     pub(crate) slots: f64,
@@ -203,8 +211,8 @@ impl Rehearsal {
         let reckoned = Reckoned::of(Step {
             secs,
             arrivals,
-            load: traffic.load,
-            service_s: traffic.service_time.as_secs_f64().max(1e-3),
+            load_sure: traffic.load_sure,
+            service_s: traffic.service_time.as_secs_f64(),
             slots: traffic.slots,
             wait_max_s: traffic.ttft_aim.as_secs_f64() * WAIT_SHARE,
             lead_s: lead_time.as_secs_f64(),
@@ -219,17 +227,17 @@ impl Rehearsal {
         }
     }
 
-    /// The rule that is best on balance.
+    /// The rule that is best on balance. Where it is expected to miss more than the SLO allows, a miss
+    /// counts for more, up to [`PRICE_RAISED_MAX`] times as much.
     fn best(&self, traffic: &Traffic, peaks: &[Peaks; 2]) -> RehearsalExplanation {
+        let rules = (0..RULES).filter(|index| rule::remains(*index, traffic.without));
+        let rules: Vec<(usize, Expected)> =
+            rules.map(|index| (index, self.expected(index, traffic))).collect();
         let price = traffic.price_of_a_miss();
-        let mut rules = (0..RULES).filter(|index| rule::remains(*index, traffic.without));
-        let first = rules.next().unwrap_or(0);
-        let (mut index, mut expected) = (first, self.expected(first, traffic));
-        for other in rules {
-            let of_other = self.expected(other, traffic);
-            if of_other.score(price) < expected.score(price) {
-                (index, expected) = (other, of_other);
-            }
+        let (mut raised, (mut index, mut expected)) = (1.0, best_at(price, &rules));
+        while expected.misses > traffic.allowance && raised < PRICE_RAISED_MAX {
+            raised *= PRICE_STEP;
+            (index, expected) = best_at(price * raised, &rules);
         }
         let rule = rule(index, traffic.lead_time);
         RehearsalExplanation {
@@ -252,7 +260,10 @@ impl Rehearsal {
         let own = match traffic.without {
             Some(Part::Rehearsal) => 0.0,
             Some(Part::Prior) if self.seconds > 0.0 => 1.0,
-            _ => self.seconds / (self.seconds + PRIOR.as_secs_f64()),
+            _ => {
+                let prior = traffic.lead_time.mul_f64(PRIOR_LEAD_TIMES).max(PRIOR_MIN);
+                self.seconds / (self.seconds + prior.as_secs_f64())
+            }
         };
         let share = |count: f64, of: f64, else_: f64| if of > 0.0 { count / of } else { else_ };
         let misses = share(fleet.misses, self.arrivals, 0.0);
@@ -263,6 +274,17 @@ impl Rehearsal {
             cost: own * cost + (1.0 - own) * cost_prior,
         }
     }
+}
+
+/// Of these rules, the one that is paid least for. There always is one: no part leaves none.
+fn best_at(price: f64, rules: &[(usize, Expected)]) -> (usize, Expected) {
+    let mut best = rules[0];
+    for other in &rules[1..] {
+        if other.1.score(price) < best.1.score(price) {
+            best = *other;
+        }
+    }
+    best
 }
 
 /// Slots that a rule holds: by the peaks, and for as long as it holds one of those, what was found.

@@ -2,7 +2,7 @@
 //!
 //! Both figures are products of powers, fitted by least squares on logarithms to what the rules came
 //! to on public traces of bursty traffic (Azure's code service and days 0 and 1 of ServeGen's m-large,
-//! at a cold start of 180 s). They only have to be of the right order: a few minutes of the pool's
+//! at a cold start of 180 s). They only have to be of the right order: a few lead times of the pool's
 //! own traffic outweigh them.
 
 use std::sync::LazyLock;
@@ -26,13 +26,17 @@ pub(crate) struct Prior {
 /// Lead times of the window that the fit counts in: a minute, where a start took three.
 const HOLD_UNIT: f64 = 1.0 / 3.0;
 
+/// What tells the longer windows from the shorter.
+const LONG: Duration = Duration::from_secs(3600);
+
 impl Prior {
     fn of(rule: &Rule) -> Self {
         let hold = rule.hold_lead_times / HOLD_UNIT;
         let (misses_tail, cost_tail) = match rule.tail {
             None => (1.0, 1.0),
-            Some(tail) if tail.share < 0.5 => (0.72, 1.06),
-            Some(_) => (0.27, 1.44),
+            Some(tail) if tail.window < LONG => (0.72, 1.06),
+            // 0.27 and 1.44 at the share of 0.6 that was fitted.
+            Some(tail) => (libm::exp(-2.2 * tail.share), libm::exp(0.6 * tail.share)),
         };
         // Seeing a jump later misses more of it; overlooking short peaks is cheaper.
         let (misses_smoothed, cost_smoothed) = if rule.smoothed { (1.4, 0.97) } else { (1.0, 1.0) };

@@ -1,7 +1,7 @@
 //! The rules that are rehearsed: how much to hold for which traffic.
 //!
-//! A rule holds `m · peak + β·√(m · peak)` slots, where the peak is the largest offered load of its
-//! hold window, and a share of it for longer where it has a tail.
+//! A rule holds `h + β·√h` slots, with `h = m · peak` and the peak the largest offered load of its hold
+//! window; where it has a tail, h is at least a share of what a longer window asks for.
 
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use crate::part::Part;
 
 /// Headroom factors on the peak of the offered load.
 const FACTORS: [f64; 8] = [1.0, 1.2, 1.45, 1.75, 2.1, 2.6, 3.2, 4.0];
-/// β of square-root staffing, on top.
-const BETAS: [f64; 2] = [1.0, 2.5];
+/// β of square-root staffing, on top. None is enough where a queue may take what little comes above a
+/// peak: steady traffic, and an SLO that lets some wait.
+const BETAS: [f64; 3] = [0.0, 1.0, 2.5];
 /// Windows whose peak is held, in lead times: a replica that is given up can't be back sooner, and
 /// one that idles for a lead time has cost as much as its next start would.
 const HOLDS: [f64; 3] = [1.0, 2.0, 6.0];
@@ -18,12 +19,16 @@ const HOLDS: [f64; 3] = [1.0, 2.0, 6.0];
 const HOLD_MIN: Duration = secs(30);
 /// The longest that is held as a whole.
 const HOLD_MAX: Duration = secs(3600);
-/// What is held beyond: a share of the peak of a longer window.
-const TAILS: [Option<Tail>; 3] = [
+/// What is held beyond: a share of the peak of a longer window, or that peak and no more, whatever the
+/// factor on the last minutes' is: load that comes and goes needs what it needed before.
+const TAILS: [Option<Tail>; 4] = [
     None,
     Some(Tail { share: 0.4, window: secs(2400) }),
     Some(Tail { share: 0.6, window: secs(9600) }),
+    Some(Tail { share: 1.0, window: secs(9600) }),
 ];
+/// The tail whose share is of the peak itself; of the others the factor is taken too.
+const TAIL_WHOLE: usize = 3;
 
 /// Whether the load is taken as it is or smoothed, which overlooks short peaks and sees a jump later.
 const SMOOTHED: [bool; 2] = [false, true];
@@ -37,7 +42,7 @@ const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// A share of the peak of a longer window.
+/// A share of the peak of a longer window, before the factor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Tail {
     pub(crate) share: f64,
@@ -101,9 +106,14 @@ pub(crate) fn rule(index: usize, lead_time: Duration) -> Rule {
         beta: BETAS[place.beta],
         hold: hold(lead_time, HOLDS[place.hold]),
         hold_lead_times: HOLDS[place.hold],
-        tail: TAILS[place.tail],
+        tail: TAILS[place.tail].map(|tail| Tail { share: tail.share * relative(&place), ..tail }),
         smoothed: SMOOTHED[place.smoothed],
     }
+}
+
+/// By what a tail's share counts before the factor is taken.
+fn relative(place: &Place) -> f64 {
+    if place.tail == TAIL_WHOLE { 1.0 / FACTORS[place.factor] } else { 1.0 }
 }
 
 /// Whether the rule of this number is one when a part is left out.
@@ -130,7 +140,7 @@ pub(crate) fn remains(index: usize, without: Option<Part>) -> bool {
 pub(crate) fn slots(index: usize, peaks: &[Peaks; 2]) -> f64 {
     let place = place(index);
     let peaks = &peaks[usize::from(SMOOTHED[place.smoothed])];
-    let peak = peaks.holds[place.hold].max(peaks.tails[place.tail]);
+    let peak = peaks.holds[place.hold].max(peaks.tails[place.tail] * relative(&place));
     let held = FACTORS[place.factor] * peak;
     held + BETAS[place.beta] * libm::sqrt(held)
 }
@@ -166,6 +176,13 @@ mod tests {
         assert_eq!(slots(index.unwrap(), &peaks), 25.0 + 5.0);
         // A tail of 0.4 of 100 is more than 25.
         assert_eq!(slots(index.unwrap() + 1, &peaks), 40.0 + libm::sqrt(40.0));
+        // Twice the last minutes' peak is less than all of the longer window's, once.
+        let double = (0..RULES).find(|index| {
+            let rule = rule(*index, LEAD);
+            let whole = rule.tail.is_some_and(|tail| (tail.share * rule.factor - 1.0).abs() < 1e-9);
+            rule.factor == 2.1 && rule.beta == 0.0 && rule.hold == LEAD && !rule.smoothed && whole
+        });
+        assert!((slots(double.unwrap(), &peaks) - 100.0).abs() < 1e-9);
         let smoothed = index.unwrap() + HOLDS.len() * TAILS.len();
         assert!(rule(smoothed, LEAD).smoothed);
         assert_eq!(slots(smoothed, &peaks), 16.0 + 4.0);

@@ -68,6 +68,29 @@ fn check(ticks: &[Tick], expected: &[Ended]) {
     assert_eq!(ended, samples.collect::<Vec<_>>());
 }
 
+/// A wake may be quicker than a tick: nobody sees it under way.
+#[test]
+fn a_wake_between_two_ticks_is_seen_by_where_it_began() {
+    let asleep = ReplicaPhase::Standby(Rung::Sleeping);
+    // Each tick: now, the phase, since when, and when it was ordered to start or to wake.
+    let check = |ticks: &[(u64, ReplicaPhase, u64, u64)], expected: Option<u64>| {
+        let mut follower = StartFollower::default();
+        let observe = |&(now, phase, since, ordered): &(u64, ReplicaPhase, u64, u64)| {
+            follower.observe(&observed(now, vec![replica(1, phase, since, ordered)]))
+        };
+        let ended: Vec<EndedStart> = ticks.iter().flat_map(observe).collect();
+        let wake = expected.map(|took| EndedStart::Wake(secs(took)));
+        assert_eq!(ended, wake.into_iter().collect::<Vec<_>>(), "{ticks:?}");
+    };
+    check(&[(10, asleep, 5, 0), (12, WAKING, 10, 10), (14, Ready, 13, 10)], Some(3));
+    check(&[(10, asleep, 5, 0), (14, Ready, 13, 11), (15, Ready, 13, 11)], Some(2));
+    // A world that does not say when: at the first of the two ticks.
+    check(&[(10, asleep, 5, 0), (14, Ready, 13, 0)], Some(3));
+    check(&[(10, asleep, 5, 0), (14, Stopped, 13, 0)], None);
+    check(&[(10, Draining, 5, 0), (14, Ready, 13, 0)], None);
+    check(&[(14, Ready, 13, 0)], None);
+}
+
 #[test]
 fn phases_are_followed_until_a_start_ends() {
     let whole = [Some(2), Some(0), Some(20), Some(60), Some(38)];

@@ -1,8 +1,10 @@
 //! Pods on nodes, tick by tick.
 
+use kube::runtime::watcher;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::events::EventsSeen;
 use crate::resource::InferenceAutoscalerSpec;
 
 const IMAGE: &str = "vllm/vllm-openai:v0.9.1";
@@ -13,7 +15,9 @@ fn node(name: &str, images: &[&str]) -> Arc<Node> {
         "metadata": {"name": name, "uid": name},
         "status": {"conditions": [{"type": "Ready", "status": "True"}], "images": images},
     });
-    Arc::new(serde_json::from_value(node).unwrap())
+    let mut node = serde_json::from_value(node).unwrap();
+    crate::nodes::slim(&mut node);
+    Arc::new(node)
 }
 
 /// A pod on a node, whose engine runs or not, and is ready or not.
@@ -40,6 +44,8 @@ struct Pool {
     ground: Ground,
     settings: Settings,
     roster: crate::roster::Roster,
+    /// What pods' events tell, by uid.
+    events: BTreeMap<String, Arc<PodEvents>>,
 }
 
 impl Pool {
@@ -51,6 +57,7 @@ impl Pool {
             ground: Ground::restored(&InferenceAutoscalerStatus::default()),
             settings: Settings::of(&spec, "models").unwrap(),
             roster: crate::roster::Roster::default(),
+            events: BTreeMap::new(),
         }
     }
 
@@ -58,7 +65,8 @@ impl Pool {
     fn tick(&mut self, nodes: &[Arc<Node>], pods: &[Arc<Pod>]) -> Vec<[Option<bool>; 2]> {
         let now = crate::pods::instant(Some("2026-11-24T09:10:00Z".parse().unwrap())).unwrap();
         let answering = BTreeSet::new();
-        let seen = self.ground.see((nodes, None), pods, &self.settings, &answering, now);
+        let told = (pods, &self.events);
+        let seen = self.ground.see((nodes, None), told, &self.settings, &answering, now);
         let machines = seen.iter().map(|pod| [pod.machine.image, pod.machine.weights]).collect();
         let replicas = self.roster.take(seen, u32::try_from(pods.len()).unwrap(), now);
         self.ground.learn(&replicas, now);
@@ -96,6 +104,16 @@ fn what_was_not_seen_is_not_known() {
     let loading = [pod("x", "a", true, false)];
     assert_eq!(late.tick(std::slice::from_ref(&pulled), &loading), [[None, Some(false)]]);
     assert_eq!(late.tick(std::slice::from_ref(&pulled), &loading), [[None, Some(false)]]);
+    // Unless an event tells.
+    let found = json!({
+        "metadata": {}, "reason": "Pulled", "firstTimestamp": "2026-11-24T09:00:00Z",
+        "message": "Container image is already present on machine",
+        "involvedObject": {"uid": "x", "fieldPath": "spec.containers{vllm}"},
+    });
+    let mut events = EventsSeen::default();
+    events.take(watcher::Event::Apply(serde_json::from_value(found).unwrap()));
+    late.events.insert("x".to_owned(), events.of("x").unwrap());
+    assert_eq!(late.tick(std::slice::from_ref(&pulled), &loading), [[Some(true), Some(false)]]);
     // Met while it pulls: what is there now was there before.
     let mut early = Pool::new();
     let pulling = [pod("x", "a", false, false)];

@@ -10,7 +10,8 @@
 use serde_json::{Value, json};
 
 use super::monitoring::{pod_monitor, prometheus_rule};
-use super::{HEAD, ManifestFile, NAMESPACE, deployment, rbac, service, values};
+use super::publishing::{external_metrics, publishing};
+use super::{HEAD, ManifestFile, NAMESPACE, deployment, engine_logs, rbac, service, values};
 use crate::resource::definition;
 
 /// A place in an object that the chart's user may set.
@@ -37,10 +38,11 @@ pub(super) fn files() -> Result<Vec<ManifestFile>, serde_saphyr::SerializeError>
     });
     let file =
         |name: &str, text: String| ManifestFile { name: format!("chart/preheat/{name}"), text };
-    let of_namespace = |object: &&Value| object["kind"] != "Namespace";
-    let rights = rbac();
-    let rights: Result<Vec<String>, _> =
-        rights.iter().filter(of_namespace).map(|object| template(object.clone(), &[])).collect();
+    let rights = templates(rbac())?;
+    let logs = templates(engine_logs())?;
+    let mut metrics = external_metrics();
+    let api_service = template(metrics.remove(0), &[AUTHORITY])?;
+    let metrics = format!("{api_service}---\n{}", templates(metrics)?);
     let running = [template(deployment(), DEPLOYMENT)?, template(service(), &[])?];
     let mut crd = json!(definition());
     crd["metadata"]["annotations"] = json!({"helm.sh/resource-policy": "keep"});
@@ -51,8 +53,11 @@ pub(super) fn files() -> Result<Vec<ManifestFile>, serde_saphyr::SerializeError>
         file("values.yaml", format!("{HEAD}{}", values::yaml()?)),
         file("values.schema.json", values::schema()),
         file("templates/crd.yaml", when("crds.install", &template(crd, &[])?)),
-        file("templates/rbac.yaml", format!("{HEAD}{}", rights?.join("---\n"))),
+        file("templates/rbac.yaml", format!("{HEAD}{rights}")),
+        file("templates/engine-logs.yaml", when("engineLogs.enabled", &logs)),
         file("templates/deployment.yaml", format!("{HEAD}{}", running.join("---\n"))),
+        file("templates/publish.yaml", publish()?),
+        file("templates/external-metrics.yaml", when("publish.externalMetrics.enabled", &metrics)),
         file("templates/podmonitor.yaml", when("podMonitor.enabled", &monitor)),
         file("templates/prometheusrule.yaml", when("prometheusRule.enabled", &rule)),
         file("templates/dashboard.yaml", when("dashboard.enabled", DASHBOARD)),
@@ -74,7 +79,27 @@ const DEPLOYMENT: &[Hole] = &[
     Hole::Inside(
         "/spec/template/spec/containers/0/args",
         "{{- with .Values.watchNamespace }}\n- --namespace\n- {{ . | quote }}\n{{- end }}\n\
+         {{- if .Values.publish.externalMetrics.enabled }}\n- --external-metrics=0.0.0.0:8443\n{{- end }}\n\
+         {{- if .Values.publish.keda.enabled }}\n- --scaler=0.0.0.0:9090\n\
+         {{- if .Values.publish.keda.plain }}\n- --scaler-plain\n{{- end }}\n\
+         {{- if .Values.publish.keda.clientCaSecret }}\n\
+         {{- if .Values.publish.keda.plain }}\n\
+         {{- fail \"publish.keda.plain shows and asks for no certificate: leave publish.keda.clientCaSecret empty\" }}\n\
+         {{- end }}\n\
+         - --scaler-client-ca-file=/etc/preheat/client-ca/ca.crt\n{{- end }}\n{{- end }}\n\
+         {{- if .Values.publish.tls.secret }}\n- --tls-cert-file=/etc/preheat/tls/tls.crt\n\
+         - --tls-key-file=/etc/preheat/tls/tls.key\n{{- end }}\n\
          {{- range .Values.extraArgs }}\n- {{ . | quote }}\n{{- end }}",
+    ),
+    Hole::Inside(
+        "/spec/template/spec/containers/0/volumeMounts",
+        "{{- with .Values.publish.tls.secret }}\n- mountPath: /etc/preheat/tls\n  name: tls\n  readOnly: true\n{{- end }}\n\
+         {{- with .Values.publish.keda.clientCaSecret }}\n- mountPath: /etc/preheat/client-ca\n  name: client-ca\n  readOnly: true\n{{- end }}",
+    ),
+    Hole::Inside(
+        "/spec/template/spec/volumes",
+        "{{- with .Values.publish.tls.secret }}\n- name: tls\n  secret:\n    secretName: {{ . | quote }}\n{{- end }}\n\
+         {{- with .Values.publish.keda.clientCaSecret }}\n- name: client-ca\n  secret:\n    secretName: {{ . | quote }}\n{{- end }}",
     ),
     Hole::Instead(
         "/spec/template/spec/containers/0/resources",
@@ -107,6 +132,23 @@ const LABELS_OF_RULE: Hole = Hole::Inside(
     "{{- with .Values.prometheusRule.labels }}\n{{- toYaml . | nindent HERE }}\n{{- end }}",
 );
 
+/// preheat writes its own authority into the APIService, and nobody else's.
+const AUTHORITY: Hole = Hole::Inside(
+    "/spec",
+    "{{- with .Values.publish.tls.caBundle }}\ncaBundle: {{ . | quote }}\n{{- end }}",
+);
+
+/// The Service, and the rights to keep a certificate where preheat makes it.
+fn publish() -> Result<String, serde_saphyr::SerializeError> {
+    let mut objects = publishing();
+    let service = template(objects.remove(0), &[])?;
+    let rights = templates(objects)?;
+    Ok(format!(
+        "{HEAD}{{{{- if or .Values.publish.externalMetrics.enabled .Values.publish.keda.enabled }}}}\n\
+         {service}{{{{- if not .Values.publish.tls.secret }}}}\n---\n{rights}{{{{- end }}}}\n{{{{- end }}}}\n"
+    ))
+}
+
 const DASHBOARD: &str = r#"apiVersion: v1
 data:
   preheat.json: |-
@@ -124,6 +166,13 @@ metadata:
 
 fn when(value: &str, text: &str) -> String {
     format!("{HEAD}{{{{- if .Values.{value} }}}}\n{text}{{{{- end }}}}\n")
+}
+
+/// Objects without holes, but for the namespace, which Helm makes itself.
+fn templates(objects: Vec<Value>) -> Result<String, serde_saphyr::SerializeError> {
+    let objects = objects.into_iter().filter(|object| object["kind"] != "Namespace");
+    let texts: Result<Vec<String>, _> = objects.map(|object| template(object, &[])).collect();
+    Ok(texts?.join("---\n"))
 }
 
 /// An object's text with its holes, and with the release's namespace in the place of ours.

@@ -1,5 +1,5 @@
-//! Placeholders: pods that do nothing but hold the GPUs of a replica, so that a node is up for the next
-//! start, and that give way to it.
+//! What keeps a node up for the next start: placeholders, pods that do nothing but hold the GPUs of a
+//! replica and give way to it, or a buffer that the autoscaler of nodes keeps by itself.
 
 use serde_json::{Value, json};
 
@@ -66,4 +66,19 @@ pub fn headroom() -> Vec<Value> {
             },
         }),
     ]
+}
+
+/// A CapacityBuffer for one more replica of the Deployment `chat`, as the cluster autoscaler's v1beta1
+/// has it. It goes to the Deployment's namespace.
+pub fn capacity_buffer() -> Value {
+    json!({
+        "apiVersion": "autoscaling.x-k8s.io/v1beta1",
+        "kind": "CapacityBuffer",
+        "metadata": {"name": "chat"},
+        "spec": {
+            "provisioningStrategy": "buffer.x-k8s.io/active-capacity",
+            "scalableRef": {"apiGroup": "apps", "kind": "Deployment", "name": "chat"},
+            "replicas": 1,
+        },
+    })
 }

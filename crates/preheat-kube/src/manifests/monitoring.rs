@@ -1,8 +1,10 @@
-//! For who has the Prometheus operator: where preheat's metrics are, and when to wake somebody.
+//! For who has the Prometheus operator: where preheat's metrics are, when to wake somebody, and what
+//! to keep for long.
 //!
 //! **Invariant:** every metric and label that an expression names is one that preheat exports; a test
 //! holds each against the table of them.
 
+use preheat_runtime::prometheus::engine_rules;
 use serde_json::{Value, json};
 
 use super::{NAME, NAMESPACE};
@@ -93,6 +95,19 @@ pub const ALERTS: &[Alert] = &[
     },
 ];
 
+/// What is computed of preheat's own metrics and kept, by name: one series for each pool, whichever
+/// preheat led and however often it was started again.
+pub const RECORDED: &[(&str, &str)] = &[
+    ("pool:preheat_replicas:max", "max by (pool, phase) (preheat_replicas)"),
+    ("pool:preheat_desired_replicas:max", "max by (pool) (preheat_desired_replicas)"),
+    ("pool:preheat_arrival_rate:max", "max by (pool) (preheat_arrival_rate)"),
+    ("pool:preheat_gpus:rate5m", "sum by (pool) (rate(preheat_gpu_seconds_total[5m]))"),
+    (
+        "pool:preheat_starts:increase1h",
+        "sum by (pool, reason) (increase(preheat_starts_total[1h]))",
+    ),
+];
+
 /// Where the Prometheus operator finds each preheat's metrics.
 pub(super) fn pod_monitor() -> Value {
     let labels = json!({"app.kubernetes.io/name": NAME});
@@ -107,9 +122,9 @@ pub(super) fn pod_monitor() -> Value {
     })
 }
 
-/// The alerts as the operator takes them.
+/// Alerts, and what is recorded of pools and of engines, as the operator takes them.
 pub(super) fn prometheus_rule() -> Value {
-    let rule = |alert: &Alert| {
+    let alert = |alert: &Alert| {
         let mut rule = json!({
             "alert": alert.name,
             "expr": alert.expr,
@@ -121,13 +136,21 @@ pub(super) fn prometheus_rule() -> Value {
         }
         rule
     };
-    let rules: Vec<Value> = ALERTS.iter().map(rule).collect();
+    let alerts: Vec<Value> = ALERTS.iter().map(alert).collect();
+    let recorded = RECORDED.iter().map(|(record, expr)| json!({"record": record, "expr": expr}));
+    let engines = engine_rules().into_iter();
+    let engines = engines.map(|rule| json!({"record": rule.record, "expr": rule.expr}));
+    let groups = [
+        json!({"name": NAME, "rules": alerts}),
+        json!({"name": format!("{NAME}-pools"), "rules": recorded.collect::<Vec<_>>()}),
+        json!({"name": format!("{NAME}-engines"), "rules": engines.collect::<Vec<_>>()}),
+    ];
     json!({
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
         "metadata": {
             "name": NAME, "namespace": NAMESPACE, "labels": {"app.kubernetes.io/name": NAME},
         },
-        "spec": {"groups": [{"name": NAME, "rules": rules}]},
+        "spec": {"groups": groups},
     })
 }

@@ -178,8 +178,8 @@ pub fn hpa_example() -> Vec<Value> {
     vec![autoscaler(), hpa]
 }
 
-/// A ScaledObject that follows.
-pub(super) fn keda_example() -> Vec<Value> {
+/// A resource that publishes, and a ScaledObject that follows.
+pub fn keda_example() -> Vec<Value> {
     let secret = json!({"parameter": "caCert", "name": "preheat-ca", "key": "ca.crt"});
     vec![
         autoscaler(),

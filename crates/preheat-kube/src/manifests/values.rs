@@ -3,9 +3,7 @@
 //! **Invariant:** a key that is not in the table is refused by the schema, so that a typing mistake
 //! is no silent default.
 
-use std::collections::BTreeSet;
-
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// One value.
 pub(super) struct ChartValue {
@@ -47,6 +45,37 @@ pub(super) const VALUES: &[ChartValue] = &[
         "true",
         "Whether the chart brings the resource's definition, which stays when the chart is removed.",
     ),
+    value(
+        "engineLogs.enabled",
+        "false",
+        "Give the right to read pods' logs, which resources with coldStart.engineLogs need.",
+    ),
+    value(
+        "publish.externalMetrics.enabled",
+        "false",
+        "Serve the External Metrics API, for HorizontalPodAutoscalers: one provider in a cluster.",
+    ),
+    value("publish.keda.enabled", "false", "Serve KEDA's external scaler."),
+    value(
+        "publish.keda.plain",
+        "false",
+        "Serve it without TLS, for a mesh that encrypts by itself.",
+    ),
+    value(
+        "publish.keda.clientCaSecret",
+        r#""""#,
+        "A Secret whose ca.crt must have signed KEDA's certificate; empty: who reaches it is answered.",
+    ),
+    value(
+        "publish.tls.secret",
+        r#""""#,
+        "A Secret with tls.crt and tls.key to serve both with; empty for one that preheat makes.",
+    ),
+    value(
+        "publish.tls.caBundle",
+        r#""""#,
+        "Whom the apiserver trusts then, as an APIService has it (base64 of PEM).",
+    ),
     value("podMonitor.enabled", "false", "Make a PodMonitor; needs the Prometheus operator."),
     value("podMonitor.labels", "{}", "Its labels, where the operator selects by some."),
     value("prometheusRule.enabled", "false", "Make alerts; needs the Prometheus operator."),
@@ -68,22 +97,20 @@ impl ChartValue {
 /// The text of `values.yaml`.
 pub(super) fn yaml() -> Result<String, serde_saphyr::SerializeError> {
     let mut text = String::new();
-    let mut group = "";
+    let mut open: Vec<&str> = Vec::new();
     for value in VALUES {
-        let (indent, key) = match value.path.split_once('.') {
-            Some((of, key)) => {
-                if group != of {
-                    text.push_str(&format!("{of}:\n"));
-                }
-                group = of;
-                ("  ", key)
-            }
-            None => ("", value.path),
-        };
-        text.push_str(&format!("{indent}# {}\n", value.help));
+        let mut groups: Vec<&str> = value.path.split('.').collect();
+        let key = groups.pop().unwrap_or_default();
+        let shared = open.iter().zip(&groups).take_while(|(a, b)| a == b).count();
+        for (depth, group) in groups.iter().enumerate().skip(shared) {
+            text.push_str(&format!("{:1$}{group}:\n", "", 2 * depth));
+        }
+        let indent = 2 * groups.len();
+        open = groups;
+        text.push_str(&format!("{:indent$}# {}\n", "", value.help));
         let entry = serde_saphyr::to_string(&json!({ key: value.default() }))?;
         for line in entry.lines() {
-            text.push_str(&format!("{indent}{line}\n"));
+            text.push_str(&format!("{:indent$}{line}\n", ""));
         }
     }
     Ok(text)
@@ -91,35 +118,26 @@ pub(super) fn yaml() -> Result<String, serde_saphyr::SerializeError> {
 
 /// The text of `values.schema.json`.
 pub(super) fn schema() -> String {
-    let mut properties = Map::new();
-    let groups: BTreeSet<&str> =
-        VALUES.iter().filter_map(|value| Some(value.path.split_once('.')?.0)).collect();
-    for group in groups {
-        properties.insert(group.to_owned(), closed(Map::new()));
-    }
+    let mut schema = closed();
     for value in VALUES {
-        let shape = json!({"description": value.help, "type": type_of(&value.default())});
-        match value.path.split_once('.') {
-            Some((group, key)) => {
-                let place = properties.get_mut(group).and_then(|group| group.get_mut("properties"));
-                if let Some(Value::Object(place)) = place {
-                    place.insert(key.to_owned(), shape);
-                }
+        let mut place = &mut schema;
+        for key in value.path.split('.') {
+            let properties = &mut place["properties"];
+            if properties[key].is_null() {
+                properties[key] = closed();
             }
-            None => {
-                properties.insert(value.path.to_owned(), shape);
-            }
+            place = &mut properties[key];
         }
+        *place = json!({"description": value.help, "type": type_of(&value.default())});
     }
     // Helm itself adds this one where the chart is part of another.
-    properties.insert("global".to_owned(), json!({"type": "object"}));
-    let mut schema = closed(properties);
+    schema["properties"]["global"] = json!({"type": "object"});
     schema["$schema"] = "https://json-schema.org/draft-07/schema#".into();
     format!("{schema:#}\n")
 }
 
-fn closed(properties: Map<String, Value>) -> Value {
-    json!({"type": "object", "additionalProperties": false, "properties": properties})
+fn closed() -> Value {
+    json!({"type": "object", "additionalProperties": false, "properties": {}})
 }
 
 const fn type_of(value: &Value) -> &'static str {

@@ -24,7 +24,9 @@ fn node(name: &str, more: &Value) -> Node {
             node[part][key] = value.clone();
         }
     }
-    serde_json::from_value(node).unwrap()
+    let mut node = serde_json::from_value(node).unwrap();
+    slim(&mut node);
+    node
 }
 
 /// A pod that takes four GPUs, two in each of two containers.
@@ -53,7 +55,7 @@ fn an_image_is_found_by_any_of_its_names() {
         ("vllm/vllm-openai", false),
         ("engine", false),
     ] {
-        assert_eq!(holds_image(&node, image), Some(expected), "{image}");
+        assert_eq!(holds_image(&node, &full_name(image)), Some(expected), "{image}");
     }
     assert_eq!(full_name("ubuntu"), "docker.io/library/ubuntu:latest");
     assert_eq!(full_name("localhost/x:1"), "localhost/x:1");
@@ -63,7 +65,8 @@ fn an_image_is_found_by_any_of_its_names() {
 fn of_images_that_a_kubelet_does_not_tell_nobody_knows() {
     let images: Vec<Value> = (0..50).map(|n| json!({"names": [format!("i/i:{n}")]})).collect();
     let full = node("a", &json!({"status": {"images": images}}));
-    assert_eq!((holds_image(&full, "i/i:3"), holds_image(&full, "x")), (Some(true), None));
+    let held = full_name("i/i:3");
+    assert_eq!((holds_image(&full, &held), holds_image(&full, "x")), (Some(true), None));
     let silent = node("a", &json!({"status": {"images": null}}));
     assert_eq!(holds_image(&silent, "x"), None);
 }

@@ -16,6 +16,7 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 
 use crate::cluster::chain;
+use crate::nodes::slim;
 use crate::resource::InferenceAutoscaler;
 
 pub use advice::{Advice, Model, advise};
@@ -113,14 +114,18 @@ pub async fn events(
     listed.map(|list| list.items).map_err(|error| PluginError::Api(chain(&error)))
 }
 
-/// The cluster's nodes.
+/// The cluster's nodes, slimmed.
 ///
 /// # Errors
 /// When the apiserver does not tell.
 pub async fn nodes(client: &Client) -> Result<Vec<Arc<Node>>, PluginError> {
     let listed = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
     let listed = listed.map_err(|error| PluginError::Api(chain(&error)))?;
-    Ok(listed.items.into_iter().map(Arc::new).collect())
+    let slimmed = listed.items.into_iter().map(|mut node| {
+        slim(&mut node);
+        Arc::new(node)
+    });
+    Ok(slimmed.collect())
 }
 
 /// The pods of a resource's target, as its status says which these are; none before it does.

@@ -153,7 +153,9 @@ mod tests {
                     "images": [{"names": [image]}],
                 },
             });
-            Arc::new(serde_json::from_value::<Node>(node).unwrap())
+            let mut node = serde_json::from_value(node).unwrap();
+            crate::nodes::slim(&mut node);
+            Arc::new(node)
         };
         let nodes = [
             node("gpu-2", "True", "other:1"),

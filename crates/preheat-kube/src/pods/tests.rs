@@ -51,7 +51,8 @@ fn container(state: Value) -> Value {
 
 #[track_caller]
 fn check(metadata: Value, status: Value, answers: bool, expected: (ReplicaPhase, &str)) {
-    let seen = see(&pod(metadata, status), None, answers, PodNode::default(), at(NOW)).unwrap();
+    let beside = Beside { answers, ..Beside::default() };
+    let seen = see(&pod(metadata, status), None, &beside, at(NOW)).unwrap();
     assert_eq!((seen.phase, seen.phase_since), (expected.0, at(expected.1)));
 }
 
@@ -103,6 +104,26 @@ fn a_start_passes_through_its_phases() {
 }
 
 #[test]
+fn one_that_answers_warms_up_from_when_its_log_says_so() {
+    let status = |ready: Value| {
+        json!({
+            "conditions": scheduled(json!([ready])),
+            "containerStatuses": container(json!({"running": {"startedAt": "2026-11-24T09:03:00Z"}})),
+        })
+    };
+    let log = Some(at("2026-11-24T09:04:00Z"));
+    let beside = Beside { answers: true, weights_at: log, ..Beside::default() };
+    let since = |ready: Value| {
+        let seen = see(&pod(json!({}), status(ready)), None, &beside, at(NOW)).unwrap();
+        assert_eq!(seen.phase, ReplicaPhase::Warming);
+        seen.phase_since
+    };
+    assert_eq!(since(ready("False", "2026-11-24T09:01:00Z")), at("2026-11-24T09:04:00Z"));
+    // Ready once, and not any more.
+    assert_eq!(since(ready("False", "2026-11-24T09:08:00Z")), at("2026-11-24T09:08:00Z"));
+}
+
+#[test]
 fn a_crash_waits_out_its_back_off() {
     let state = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}});
     let mut containers = container(state);
@@ -111,7 +132,7 @@ fn a_crash_waits_out_its_back_off() {
     let status = json!({
         "podIP": "10.0.0.7", "conditions": scheduled(json!([])), "containerStatuses": containers,
     });
-    let seen = see(&pod(json!({}), status), None, false, PodNode::default(), at(NOW)).unwrap();
+    let seen = see(&pod(json!({}), status), None, &Beside::default(), at(NOW)).unwrap();
     assert_eq!((seen.phase, seen.restarts), (ReplicaPhase::Pending, 2));
     assert_eq!(seen.phase_since, at("2026-11-24T09:07:00Z"));
     assert_eq!(seen.waiting.as_deref(), Some("CrashLoopBackOff: back-off 40s"));
@@ -132,7 +153,7 @@ fn a_deleted_pod_drains_from_when_it_was_asked_to_go() {
 fn what_has_ended_is_no_replica() {
     for phase in ["Succeeded", "Failed"] {
         let ended = pod(json!({}), json!({"phase": phase}));
-        assert_eq!(see(&ended, None, false, PodNode::default(), at(NOW)), None, "{phase}");
+        assert_eq!(see(&ended, None, &Beside::default(), at(NOW)), None, "{phase}");
     }
 }
 
@@ -151,14 +172,14 @@ fn the_rest_is_read_as_it_stands() {
         "containerStatuses": container(running),
     });
     let pod = pod(metadata, status);
-    let seen = see(&pod, Some("vllm"), false, PodNode::default(), at(NOW)).unwrap();
+    let seen = see(&pod, Some("vllm"), &Beside::default(), at(NOW)).unwrap();
     assert_eq!((seen.deletion_cost, seen.of_replica_set), (Some(-7), true));
     assert_eq!(seen.grace, Some(Duration::from_secs(600)));
     assert_eq!(seen.address, Some("fd00::7".parse().unwrap()));
     // A node whose clock is ahead.
     assert_eq!(seen.phase_since, at(NOW));
     assert_eq!(
-        see(&pod, Some("no-such"), false, PodNode::default(), at(NOW)).unwrap().phase,
+        see(&pod, Some("no-such"), &Beside::default(), at(NOW)).unwrap().phase,
         ReplicaPhase::Pulling
     );
 }

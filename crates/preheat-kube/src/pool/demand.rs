@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use kube::runtime::events::EventType;
 use preheat_api::dialect::Expression;
-use preheat_core::{Explanation, Instant, Observation, ReplicaPhase};
+use preheat_core::{Explanation, Instant, Observation, ReplicaPhase, Sample};
 use preheat_runtime::prometheus::Prometheus;
+use preheat_runtime::scrape::ScrapeError;
 
 use super::{Pool, Shared};
 use crate::cluster::chain;
 use crate::demand::{Round, Told};
+use crate::picker;
 use crate::report::DemandSeen;
 use crate::resource::{ConditionStatus, InferenceAutoscaler, InferenceAutoscalerStatus, Settings};
 use crate::roster::Replica;
@@ -18,16 +21,54 @@ use crate::roster::Replica;
 const DEMAND_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Asks what tells of demand, where the resource says.
-pub(super) async fn ask(shared: &Shared, settings: &Settings) -> Round {
-    let (Some(queries), Some(prometheus)) = (&settings.demand, &shared.demand) else {
-        return Round::default();
-    };
+pub(super) async fn ask(shared: &Shared, settings: &Settings, namespace: &str) -> Round {
+    let Some(queries) = &settings.demand else { return Round::default() };
     let now = shared.clock.now();
+    let Some(prometheus) = &shared.demand else {
+        let Some(pool) = &settings.inference_pool else { return Round::default() };
+        let asked = ask_pickers(shared, namespace, pool);
+        let answer = tokio::time::timeout(DEMAND_TIMEOUT, asked).await;
+        let held = answer.unwrap_or_else(|_| Err(format!("no answer within {DEMAND_TIMEOUT:?}")));
+        return Round { held: Some(held), arrivals: None };
+    };
     let (held, arrivals) = tokio::join!(
         one(prometheus, queries.held(), now),
         one(prometheus, queries.arrivals(), now)
     );
     Round { held, arrivals }
+}
+
+/// What the endpoint pickers of an InferencePool hold, all of those that are ready: of fewer the rest
+/// would be missing.
+async fn ask_pickers(
+    shared: &Shared,
+    namespace: &str,
+    pool: &str,
+) -> Result<Option<Sample<f64>>, String> {
+    let now = shared.clock.now();
+    let pickers = shared.cluster.pickers(namespace, pool, now).await?;
+    let asked = pickers.iter().map(|(_, address)| {
+        shared.scraper.read(*address, "/metrics", |body, format| picker::held(body, format, pool))
+    });
+    let mut total = 0.0;
+    for ((pod, _), answer) in pickers.iter().zip(join_all(asked).await) {
+        let held = answer.map_err(|error| {
+            if matches!(error, ScrapeError::Status(401 | 403)) {
+                return format!(
+                    "the endpoint picker {pod} asks for a token: start it with \
+                     --metrics-endpoint-auth=false, or have a Prometheus scrape it and start preheat \
+                     with --prometheus"
+                );
+            }
+            format!("the endpoint picker {pod}: {}", chain(&error))
+        })?;
+        total += held.ok_or_else(|| {
+            format!(
+                "the endpoint picker {pod} tells nothing of flow control for `{pool}`: turn it on"
+            )
+        })?;
+    }
+    Ok(Some(Sample::new(total, now)))
 }
 
 async fn one(prometheus: &Prometheus, query: Option<&Expression>, now: Instant) -> Told {

@@ -53,6 +53,18 @@ fn after(
     conflict: Option<&Conflict>,
     withheld: Option<Withheld>,
 ) -> InferenceAutoscalerStatus {
+    in_trouble(before, now, settings, replicas, (conflict, withheld), &BTreeMap::new())
+}
+
+/// The same where something is wrong with the metrics of replicas.
+fn in_trouble(
+    before: &InferenceAutoscalerStatus,
+    now: &str,
+    settings: &Settings,
+    replicas: &[Replica],
+    (conflict, withheld): (Option<&Conflict>, Option<Withheld>),
+    troubles: &BTreeMap<ReplicaId, String>,
+) -> InferenceAutoscalerStatus {
     let observation = Observation::of(
         TickId(0),
         Instant::ORIGIN.saturating_add(Duration::from_secs(60)),
@@ -71,6 +83,7 @@ fn after(
         asked: u32::try_from(live.count()).unwrap(),
         selector: "app=chat",
         replicas,
+        troubles,
         plan: &decision.plan,
         explanation: Some(&decision.explanation),
         headline: "Changed nothing: as many as needed.",
@@ -129,6 +142,21 @@ fn a_status_counts_and_says_why() {
         condition(&status, "MetricsAvailable").message,
         "nothing fresh from chat-0 at port 8000, path /metrics; nothing is given up meanwhile"
     );
+}
+
+#[test]
+fn an_engine_that_has_renamed_a_metric_is_told_of_with_its_names() {
+    use ReplicaPhase::Ready;
+    let replicas = pods(&[Ready, Ready, Ready]);
+    let settings = settings("mode: Act\n");
+    let renamed = "its vllm metrics do not tell requests running any more, which \
+                   `vllm:num_requests_running` told before, but have `vllm:requests_running`";
+    let troubles = [&replicas[0], &replicas[2]].map(|it| (it.observation.id, renamed.to_owned()));
+    let before = Default::default();
+    let status = in_trouble(&before, MORNING, &settings, &replicas, (None, None), &troubles.into());
+    assert_eq!(shown(&status, "MetricsAvailable"), format!("False Untold since {MORNING}"));
+    let message = &condition(&status, "MetricsAvailable").message;
+    assert_eq!(*message, format!("chat-0, chat-2: {renamed}"));
 }
 
 #[test]
@@ -271,6 +299,7 @@ fn demand_that_is_not_seen_is_said_with_what_follows() {
             asked,
             selector: "app=chat",
             replicas: &[],
+            troubles: &BTreeMap::new(),
             plan: &Plan {
                 desired: preheat_core::ReplicaCount(asked),
                 actions: Vec::new(),

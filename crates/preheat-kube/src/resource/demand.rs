@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 #[x_kube(validation = Rule::new("has(self.inferencePool) != has(self.queries)")
     .message("demand has either inferencePool or queries"))]
 pub struct DemandSpec {
-    /// The InferencePool of this namespace whose endpoint picker holds them, with flow control on.
+    /// The InferencePool of this namespace whose endpoint picker holds them, with flow control on. A
+    /// Prometheus is asked for it where preheat knows one, else the picker itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
     pub inference_pool: Option<String>,

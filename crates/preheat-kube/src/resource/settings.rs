@@ -33,6 +33,9 @@ pub struct Settings {
     pub policy_awake: Policy,
     /// Where requests are seen that find no replica.
     pub demand: Option<DemandQueries>,
+    /// The InferencePool whose endpoint picker sees them, where it is one: without a Prometheus it is
+    /// asked itself.
+    pub inference_pool: Option<String>,
     /// Demand that is known beforehand.
     pub schedules: Schedules,
     /// The GPUs that it shares with others.
@@ -41,6 +44,8 @@ pub struct Settings {
     pub fallback: Option<Fallback>,
     /// Label of the nodes that hold the model's weights.
     pub weights_label: Option<String>,
+    /// Whether engines' logs are read.
+    pub engine_logs: bool,
 }
 
 /// GPUs that are shared, and by which terms.
@@ -91,7 +96,7 @@ pub enum SettingsError {
     Demand(QueriesError),
     /// Something that tells of demand, and nobody to ask.
     #[error(
-        "`spec.demand` is given, and this preheat knows no Prometheus; start it with \
+        "`spec.demand.queries` is given, and this preheat knows no Prometheus; start it with \
          --prometheus, and --prometheus-for-demand-only where engines are to be asked themselves"
     )]
     NoDemandPrometheus,
@@ -186,10 +191,12 @@ impl Settings {
             policy,
             policy_awake,
             demand,
+            inference_pool: spec.demand.as_ref().and_then(|demand| demand.inference_pool.clone()),
             schedules,
             quota,
             fallback,
             weights_label: spec.cold_start.weights_node_label.clone(),
+            engine_logs: spec.cold_start.engine_logs,
         })
     }
 }

@@ -465,6 +465,10 @@ pub struct ColdStart {
         regex(pattern = r"^([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$")
     )]
     pub weights_node_label: Option<String>,
+    /// Whether the engine's log is read while it starts, up to where its weights are loaded: what
+    /// loading takes and what warming up takes are told apart by it. Needs the right to read pods' logs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub engine_logs: bool,
 }
 
 /// How scaling behaves.

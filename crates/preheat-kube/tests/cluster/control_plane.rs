@@ -8,12 +8,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::{DynamicObject, GroupVersionKind};
-use kube::discovery::{Scope, pinned_kind};
-use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, Config};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -22,7 +18,6 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair,
 };
-use serde_json::Value;
 use tokio::process::{Child, Command};
 
 /// Time that a server has to answer.
@@ -138,7 +133,8 @@ impl ControlPlane {
         self.admin.clone()
     }
 
-    /// How to reach it as one who may do everything.
+    /// How to reach it as one who may do everything. Beside this file are the authority's certificate,
+    /// and a key and a certificate for servers on loopback.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.folder.path().join("manager.kubeconfig")
     }
@@ -152,13 +148,13 @@ impl ControlPlane {
     /// A client with preheat's own service account, and so with the rights that are shipped and no
     /// others.
     pub(crate) async fn preheat(&self) -> Client {
-        client(&self.url, self.folder.path(), &self.preheat_token().await).await
+        client(&self.url, self.folder.path(), &token(&self.admin, NAMESPACE, NAME).await).await
     }
 
     /// How another process reaches it with these rights.
     pub(crate) async fn preheat_kubeconfig(&self) -> PathBuf {
         let file = self.folder.path().join("preheat.kubeconfig");
-        let token = self.preheat_token().await;
+        let token = token(&self.admin, NAMESPACE, NAME).await;
         fs::write(&file, kubeconfig_text(&self.url, self.folder.path(), &token)).unwrap();
         file
     }
@@ -167,53 +163,6 @@ impl ControlPlane {
     pub(crate) fn processes(&self) -> [(&'static str, u32); 3] {
         let names = ["etcd", "kube-apiserver", "kube-controller-manager"];
         std::array::from_fn(|index| (names[index], self.servers[index].id().unwrap()))
-    }
-
-    async fn preheat_token(&self) -> String {
-        let accounts: Api<ServiceAccount> = Api::namespaced(self.admin(), NAMESPACE);
-        let request = TokenRequest {
-            metadata: Default::default(),
-            spec: TokenRequestSpec {
-                audiences: vec!["https://kubernetes.default.svc".to_owned()],
-                expiration_seconds: Some(3600),
-                ..TokenRequestSpec::default()
-            },
-            status: None,
-        };
-        let request =
-            accounts.create_token_request(NAME, &PostParams::default(), &request).await.unwrap();
-        request.status.unwrap().token
-    }
-
-    /// Defines the resource, and waits until it is served.
-    pub(crate) async fn define(&self) {
-        let definition = preheat_kube::resource::definition();
-        let name = definition.metadata.name.clone().unwrap();
-        self.apply_all(&[serde_json::to_value(&definition).unwrap()]).await;
-        let definitions: Api<CustomResourceDefinition> = Api::all(self.admin());
-        await_condition(definitions, &name, conditions::is_crd_established()).await.unwrap();
-    }
-
-    /// Applies objects as `kubectl apply` does.
-    pub(crate) async fn apply_all(&self, objects: &[Value]) {
-        for object in objects {
-            let text = |key: &str| object[key].as_str().unwrap();
-            let (group, version) =
-                text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
-            let gvk = GroupVersionKind::gvk(group, version, text("kind"));
-            let (kind, capabilities) = pinned_kind(&self.admin, &gvk).await.unwrap();
-            let metadata = &object["metadata"];
-            let api: Api<DynamicObject> = match capabilities.scope {
-                Scope::Cluster => Api::all_with(self.admin(), &kind),
-                Scope::Namespaced => {
-                    let namespace = metadata["namespace"].as_str().unwrap();
-                    Api::namespaced_with(self.admin(), namespace, &kind)
-                }
-            };
-            let params = PatchParams::apply("tests");
-            let name = metadata["name"].as_str().unwrap();
-            api.patch(name, &params, &Patch::Apply(object)).await.unwrap();
-        }
     }
 
     /// Ends the servers, last started first.
@@ -228,6 +177,19 @@ impl ControlPlane {
             }
         }
     }
+}
+
+/// An hour's token of a service account.
+pub(crate) async fn token(admin: &Client, namespace: &str, account: &str) -> String {
+    let accounts: Api<ServiceAccount> = Api::namespaced(admin.clone(), namespace);
+    let request = TokenRequest {
+        metadata: Default::default(),
+        spec: TokenRequestSpec { expiration_seconds: Some(3600), ..TokenRequestSpec::default() },
+        status: None,
+    };
+    let params = PostParams::default();
+    let request = accounts.create_token_request(account, &params, &request).await.unwrap();
+    request.status.unwrap().token
 }
 
 /// An authority, a server's certificate for loopback, and a key to sign accounts' tokens with.

@@ -1,5 +1,4 @@
-//! A target of a kind that preheat has never heard of: all that it has is a scale, as a
-//! LeaderWorkerSet has.
+//! A target of a kind that preheat has never heard of: all that it has is a scale.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams, PostParams};

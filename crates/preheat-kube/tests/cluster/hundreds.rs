@@ -29,9 +29,12 @@ use tokio::sync::watch;
 
 use crate::control_plane::ControlPlane;
 use crate::kubelet::now;
+use crate::objects::{apply_all, define};
 
 const RESOURCES: usize = 500;
-const PODS_EACH: usize = 2;
+const PODS_EACH: usize = 10;
+/// Eight pods on each.
+const NODES: usize = RESOURCES * PODS_EACH / 8;
 const NAMESPACES: usize = 20;
 /// Calls under way at a time while all this is made.
 const CALLS: usize = 16;
@@ -43,12 +46,16 @@ const TICK: Duration = Duration::from_secs(2);
 /// Makes everything, lets a controller run over it, and prints what that took.
 pub(crate) async fn measure(binaries: PathBuf) {
     let plane = ControlPlane::start(&binaries).await;
-    plane.apply_all(&preheat_kube::manifests::rbac()).await;
-    plane.define().await;
+    apply_all(&plane.admin(), &preheat_kube::manifests::rbac()).await;
+    define(&plane.admin(), json!(preheat_kube::resource::definition())).await;
     let names: Vec<Value> = (0..NAMESPACES)
         .map(|n| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": team(n)}}))
         .collect();
-    plane.apply_all(&names).await;
+    apply_all(&plane.admin(), &names).await;
+    let nodes: Vec<Value> = (0..NODES)
+        .map(|n| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node(n)}}))
+        .collect();
+    apply_all(&plane.admin(), &nodes).await;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let engines = tokio::spawn(answer(listener));
@@ -56,7 +63,8 @@ pub(crate) async fn measure(binaries: PathBuf) {
     make(&plane.admin(), port).await;
     until_ready(&plane.admin()).await;
     kubelet.abort();
-    println!("{RESOURCES} InferenceAutoscalers, {} pods are ready", RESOURCES * PODS_EACH);
+    let pods = RESOURCES * PODS_EACH;
+    println!("{RESOURCES} InferenceAutoscalers, {pods} pods are ready on {NODES} nodes");
 
     let folder = tempfile::tempdir().unwrap();
     let journal = folder.path().join("journal.db");
@@ -126,6 +134,10 @@ fn team(number: usize) -> String {
     format!("team-{}", number % NAMESPACES)
 }
 
+fn node(number: usize) -> String {
+    format!("node-{}", number % NODES)
+}
+
 /// Deployments, and a resource for each.
 async fn make(admin: &Client, port: u16) {
     let each = futures_util::stream::iter(0..RESOURCES).map(|number| async move {
@@ -170,13 +182,13 @@ async fn make_ready(admin: Client) {
     let unbound = stream.default_backoff().touched_objects().filter_map(|pod| async {
         pod.ok().filter(|pod| pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_none()))
     });
-    let made = unbound.map(|pod| {
+    let made = unbound.enumerate().map(|(number, pod)| {
         let pods: Api<Pod> = Api::namespaced(admin.clone(), &pod.namespace().unwrap());
         async move {
             let name = pod.name_any();
             let binding = json!({
                 "apiVersion": "v1", "kind": "Binding", "metadata": {"name": name},
-                "target": {"apiVersion": "v1", "kind": "Node", "name": "node"},
+                "target": {"apiVersion": "v1", "kind": "Node", "name": node(number)},
             });
             let params = PostParams::default();
             let bound: kube::Result<Value> =

@@ -26,6 +26,8 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::container_logs::ContainerLogs;
+use crate::events::Events;
 use crate::nodes::{NODE_OF_ITS_OWN, Nodes};
 
 /// Where every engine listens.
@@ -34,9 +36,14 @@ pub(crate) const PORT: u16 = 8000;
 pub(crate) const MODEL: &str = "tiny";
 /// How long an engine takes to start: short for a test, and longer than several ticks.
 const START_UP: Duration = Duration::from_millis(1500);
+/// The same of one on a node of its own, in parts that whole seconds tell apart.
+const LOADING: Duration = Duration::from_secs(2);
+const WARMING: Duration = Duration::from_secs(3);
 /// Batch slots of an engine.
 pub(crate) const SLOTS: u32 = 4;
 
+/// Time until the volumes and the sandbox of a pod with a node of its own are there.
+const SANDBOX_TIME: Duration = Duration::from_secs(2);
 /// Time that an init container takes where its node has not run it before.
 const WEIGHTS_TIME: Duration = Duration::from_secs(2);
 
@@ -71,12 +78,13 @@ impl Kubelet {
 
 /// One life for each pod, told when its pod is to go and with which grace.
 async fn run(client: Client, endpoints: Endpoints, mut stopped: watch::Receiver<bool>) {
-    let nodes = Nodes::new(client.clone());
+    let mut tasks = JoinSet::new();
+    let logs = ContainerLogs::default();
+    let nodes = Nodes::new(client.clone(), logs.serve(&mut tasks).await);
     let pods: Api<Pod> = Api::all(client.clone());
     let stream = watcher(pods, watcher::Config::default()).default_backoff().touched_objects();
     let mut stream = pin!(stream);
     let mut lives: BTreeMap<String, watch::Sender<Told>> = BTreeMap::new();
-    let mut tasks = JoinSet::new();
     loop {
         let event = tokio::select! {
             event = stream.next() => event,
@@ -105,8 +113,8 @@ async fn run(client: Client, endpoints: Endpoints, mut stopped: watch::Receiver<
                 let number = lives.len();
                 lives.insert(uid, life);
                 let (client, endpoints) = (client.clone(), Arc::clone(&endpoints));
-                let nodes = nodes.clone();
-                tasks.spawn(PodLife::new(client, endpoints, nodes, &pod, number).run(told));
+                let around = Around { endpoints, nodes: nodes.clone(), logs: logs.clone() };
+                tasks.spawn(PodLife::new(client, around, &pod, number).run(told));
             }
             None => {}
         }
@@ -125,6 +133,7 @@ struct Told {
 
 struct PodLife {
     pods: Api<Pod>,
+    events: Events,
     name: String,
     namespace: String,
     container: String,
@@ -135,9 +144,15 @@ struct PodLife {
     address: SocketAddr,
     /// Whether its engine has the endpoints that put it to sleep.
     dev_mode: bool,
+    around: Around,
+    status: Mutex<PodText>,
+}
+
+/// What all pods share.
+struct Around {
     endpoints: Endpoints,
     nodes: Nodes,
-    status: Mutex<PodText>,
+    logs: ContainerLogs,
 }
 
 /// What was written of a pod.
@@ -149,7 +164,7 @@ struct PodText {
 }
 
 impl PodLife {
-    fn new(client: Client, endpoints: Endpoints, nodes: Nodes, pod: &Pod, number: usize) -> Self {
+    fn new(client: Client, around: Around, pod: &Pod, number: usize) -> Self {
         let namespace = pod.namespace().unwrap();
         let container = &pod.spec.as_ref().unwrap().containers[0];
         let dev_mode =
@@ -158,6 +173,7 @@ impl PodLife {
         let spec = pod.spec.as_ref().unwrap();
         let inits = spec.init_containers.iter().flatten();
         Self {
+            events: Events::of(client.clone(), pod),
             pods: Api::namespaced(client, &namespace),
             name: pod.name_any(),
             namespace,
@@ -167,8 +183,7 @@ impl PodLife {
             inits: inits.map(|container| container.name.clone()).collect(),
             alone: pod.labels().contains_key(NODE_OF_ITS_OWN),
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 77, high, low)), PORT),
-            endpoints,
-            nodes,
+            around,
             status: Mutex::default(),
         }
     }
@@ -181,7 +196,16 @@ impl PodLife {
                 if self.inits.is_empty() { "ContainerCreating" } else { "PodInitializing" };
             let waiting = json!({"waiting": {"reason": creating}});
             self.set(&waiting, false).await?;
-            self.nodes.pull(&node, &self.image).await?;
+            if self.alone {
+                tokio::time::sleep(SANDBOX_TIME).await;
+            }
+            if self.around.nodes.has(&node, &self.image) {
+                self.events.found(&self.container, &self.image).await?;
+            } else {
+                self.events.pulling(&self.container, &self.image).await?;
+                self.around.nodes.pull(&node, &self.image).await?;
+                self.events.pulled(&self.container, &self.image).await?;
+            }
             self.initialize(&node, &waiting).await?;
             self.serve(told.clone()).await
         };
@@ -192,13 +216,13 @@ impl PodLife {
             // It may be gone by now.
             let _deleted = self.pods.delete(&self.name, &params).await;
         }
-        self.nodes.leave(&self.name);
+        self.around.nodes.leave(&self.name);
     }
 
     /// Binds it to a node, which is made first where there is none for it.
     async fn place(&self) -> kube::Result<String> {
         let alone = self.alone.then_some(self.namespace.as_str());
-        let node = match self.nodes.free(alone, &self.name) {
+        let node = match self.around.nodes.free(alone, &self.name) {
             Some(node) => node,
             None => {
                 let unschedulable = json!({"status": {"conditions": [{
@@ -208,7 +232,8 @@ impl PodLife {
                 }]}});
                 let patch = Patch::Strategic(&unschedulable);
                 self.pods.patch_status(&self.name, &PatchParams::default(), &patch).await?;
-                self.nodes.make(&self.namespace, &self.name).await?
+                self.events.unschedulable().await?;
+                self.around.nodes.make(&self.namespace, &self.name).await?
             }
         };
         let binding = json!({
@@ -218,6 +243,7 @@ impl PodLife {
         let params = PostParams::default();
         let _bound: Value =
             self.pods.create_subresource("binding", &self.name, &params, &binding).await?;
+        self.events.scheduled(&node).await?;
         Ok(node)
     }
 
@@ -237,7 +263,7 @@ impl PodLife {
                 .inits
                 .push(status(json!({"running": {"startedAt": began}})));
             self.set(waiting, false).await?;
-            if self.nodes.first_run(node, &self.namespace, name) {
+            if self.around.nodes.first_run(node, &self.namespace, name) {
                 tokio::time::sleep(WEIGHTS_TIME).await;
             }
             let ended = json!({"terminated": {
@@ -254,10 +280,12 @@ impl PodLife {
         self.set(&running, false).await?;
         let (lines, mut log) = mpsc::unbounded_channel();
         let mut shutdown = told.clone();
+        let name = format!("{}/{}/{}", self.namespace, self.name, self.container);
+        let log_file = Lines { lines, log: (self.around.logs.clone(), name), partial: Vec::new() };
         let engine = preheat_emulator::run(
-            options(self.address, self.dev_mode),
+            self.options(),
             Clock::start(TimeScale::REAL),
-            Lines { lines, partial: Vec::new() },
+            log_file,
             async move {
                 told_to_go(&mut shutdown).await;
             },
@@ -292,9 +320,25 @@ impl PodLife {
         ready
     }
 
+    /// How its engine is emulated. On a node of its own it takes its time, phase by phase.
+    fn options(&self) -> EmulatorOptions {
+        let profile = &EngineProfile::all()[0];
+        let startup = if self.alone {
+            StartupProfile::fixed_phases(Duration::ZERO, LOADING, WARMING)
+        } else {
+            StartupProfile::fixed(START_UP)
+        };
+        let mut options = EmulatorOptions::for_profile(self.address, MODEL, profile, startup);
+        options.engine.max_num_seqs = Concurrency::new(SLOTS).unwrap();
+        // The kubelet gives it a pod's grace period; no stream of a test is longer.
+        options.shutdown_timeout = Duration::from_secs(60);
+        options.dev_mode = self.dev_mode;
+        options
+    }
+
     /// Puts it into its Service's endpoints, or takes it out.
     fn list(&self, listed: bool) {
-        let mut endpoints = self.endpoints.lock().unwrap();
+        let mut endpoints = self.around.endpoints.lock().unwrap();
         let mine = endpoints.entry(self.namespace.clone()).or_default();
         mine.retain(|address| *address != self.address);
         if listed {
@@ -351,25 +395,16 @@ pub(crate) fn now() -> String {
     Timestamp::now().strftime("%FT%TZ").to_string()
 }
 
-fn options(listen: SocketAddr, dev_mode: bool) -> EmulatorOptions {
-    let profile = &EngineProfile::all()[0];
-    let startup = StartupProfile::fixed(START_UP);
-    let mut options = EmulatorOptions::for_profile(listen, MODEL, profile, startup);
-    options.engine.max_num_seqs = Concurrency::new(SLOTS).unwrap();
-    // The kubelet gives it a pod's grace period; no stream of a test is longer.
-    options.shutdown_timeout = Duration::from_secs(60);
-    options.dev_mode = dev_mode;
-    options
-}
-
 /// Resolves when its pod is to go, or the kubelet ends.
 async fn told_to_go(told: &mut watch::Receiver<Told>) {
     let _kept = told.wait_for(|told| told.going.is_some()).await;
 }
 
-/// A log that is read line by line.
+/// A log that is kept, and read line by line.
 struct Lines {
     lines: mpsc::UnboundedSender<String>,
+    /// The container's.
+    log: (ContainerLogs, String),
     partial: Vec<u8>,
 }
 
@@ -378,6 +413,8 @@ impl Write for Lines {
         for &byte in bytes {
             if byte == b'\n' {
                 let line = String::from_utf8_lossy(&self.partial).into_owned();
+                let (logs, container) = &self.log;
+                logs.append(container, &line);
                 // Nobody reads it any more after the start.
                 let _sent = self.lines.send(line);
                 self.partial.clear();

@@ -28,6 +28,8 @@ const PULL_TIME: Duration = Duration::from_secs(2);
 pub(crate) struct Nodes {
     api: Api<Node>,
     held: Arc<Mutex<BTreeMap<String, Held>>>,
+    /// Where the kubelet of all of them is asked for logs, on loopback.
+    kubelet_port: u16,
 }
 
 /// One node.
@@ -42,9 +44,9 @@ struct Held {
 }
 
 impl Nodes {
-    pub(crate) fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client, kubelet_port: u16) -> Self {
         let common = BTreeMap::from([(COMMON.to_owned(), Held::default())]);
-        Self { api: Api::all(client), held: Arc::new(Mutex::new(common)) }
+        Self { api: Api::all(client), held: Arc::new(Mutex::new(common)), kubelet_port }
     }
 
     /// A node for this pod, if there is one.
@@ -85,12 +87,13 @@ impl Nodes {
         Ok(name)
     }
 
-    /// Pulls an image, unless it is there.
+    /// Whether an image is there; on the common node all are.
+    pub(crate) fn has(&self, node: &str, image: &str) -> bool {
+        node == COMMON || self.held.lock().unwrap()[node].images.contains(image)
+    }
+
+    /// Pulls an image.
     pub(crate) async fn pull(&self, node: &str, image: &str) -> kube::Result<()> {
-        let has = |held: &BTreeMap<String, Held>| held[node].images.contains(image);
-        if node == COMMON || has(&self.held.lock().unwrap()) {
-            return Ok(());
-        }
         tokio::time::sleep(PULL_TIME).await;
         self.held.lock().unwrap().get_mut(node).unwrap().images.insert(image.to_owned());
         self.tell(node).await
@@ -120,6 +123,8 @@ impl Nodes {
                 "lastHeartbeatTime": now(), "lastTransitionTime": now(),
             }],
             "images": images.collect::<Vec<_>>(),
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": self.kubelet_port}},
         }});
         self.api.patch_status(node, &PatchParams::default(), &Patch::Strategic(&status)).await?;
         Ok(())

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Secret, Service, ServiceAccount};
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
@@ -24,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::transport::Endpoint;
 
-use crate::control_plane::ADMIN_TOKEN;
+use crate::control_plane::{ADMIN_TOKEN, token};
 use crate::demand_source::{DemandSource, HELD};
 use crate::scenario::{NAME, Preheat, Scenario, condition, is};
 
@@ -278,14 +277,7 @@ async fn stranger(scenario: &Scenario) -> String {
         Api::namespaced(scenario.admin.clone(), &scenario.namespace);
     let account = serde_json::from_value(json!({"metadata": {"name": "stranger"}})).unwrap();
     accounts.create(&PostParams::default(), &account).await.unwrap();
-    let request = TokenRequest {
-        metadata: Default::default(),
-        spec: TokenRequestSpec { expiration_seconds: Some(3600), ..Default::default() },
-        status: None,
-    };
-    let params = PostParams::default();
-    let request = accounts.create_token_request("stranger", &params, &request).await.unwrap();
-    request.status.unwrap().token
+    token(&scenario.admin, &scenario.namespace, "stranger").await
 }
 
 /// KEDA spreads its calls over all preheats: one that does not lead tells what the leader published.

@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 use crate::control_plane::ControlPlane;
 use crate::kubelet::{Endpoints, Kubelet};
 use crate::nodes::NODE_OF_ITS_OWN;
+use crate::objects::apply_all;
 
 /// The Deployment, and the resource that scales it.
 pub(crate) const NAME: &str = "chat";
@@ -39,6 +40,8 @@ pub(crate) struct Scenario {
     pub(crate) namespace: String,
     pub(crate) endpoints: Endpoints,
     pub(crate) apiserver: Pid,
+    /// Of one who may do everything.
+    pub(crate) kubeconfig: PathBuf,
     pub(crate) folder: tempfile::TempDir,
 }
 
@@ -58,13 +61,14 @@ impl Scenario {
         let namespace = format!("s{}", NAMESPACES.fetch_add(1, Ordering::Relaxed));
         let made =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-        plane.apply_all(&[made]).await;
+        apply_all(&plane.admin(), &[made]).await;
         Self {
             admin: plane.admin(),
             preheat: plane.preheat().await,
             namespace,
             endpoints: kubelet.endpoints(),
             apiserver: plane.apiserver(),
+            kubeconfig: plane.kubeconfig(),
             folder: tempfile::tempdir().unwrap(),
         }
     }

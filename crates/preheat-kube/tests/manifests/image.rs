@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::{made, root};
 
@@ -44,6 +45,14 @@ fn it_copies_what_is_there_from_stages_that_were_before() {
     }
 }
 
+/// Files of a folder and of those in it.
+fn files(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files(&path, into) } else { into.push(path) }
+    }
+}
+
 /// Everything that the build needs lies in the folders that are copied.
 #[test]
 fn the_crates_reach_for_nothing_outside_of_what_is_copied() {
@@ -51,10 +60,28 @@ fn the_crates_reach_for_nothing_outside_of_what_is_copied() {
     assert!(workspace.contains("members = [\"crates/*\"]"));
     let build = fs::read_to_string(root().join("crates/preheat-web/build.rs")).unwrap();
     assert!(build.contains("\"../../web/dist\""));
-    let copied = instructions()
-        .into_iter()
-        .any(|(instruction, rest)| instruction == "COPY" && rest.ends_with(" ./web/dist"));
-    assert!(copied);
+    let copies = || instructions().into_iter().filter(|(instruction, _)| instruction == "COPY");
+    let copied = |folder: &str| copies().any(|(_, rest)| rest == format!("{folder} ./{folder}"));
+    assert!(copies().any(|(_, rest)| rest.ends_with(" ./web/dist")));
+    let mut sources = Vec::new();
+    for entry in fs::read_dir(root().join("crates")).unwrap() {
+        files(&entry.unwrap().path().join("src"), &mut sources);
+    }
+    let mut included = 0;
+    for file in sources.iter().filter(|file| file.extension().is_some_and(|ext| ext == "rs")) {
+        let text = fs::read_to_string(file).unwrap();
+        for path in
+            ["include_str!(\"", "include_bytes!(\""].iter().flat_map(|of| text.split(of).skip(1))
+        {
+            let path = file.parent().unwrap().join(path.split('"').next().unwrap());
+            let path = path.canonicalize().unwrap_or_else(|_| panic!("{}", path.display()));
+            let inside = path.strip_prefix(root().canonicalize().unwrap()).unwrap();
+            let folder = inside.iter().next().unwrap().to_str().unwrap();
+            assert!(copied(folder), "{} needs {}", file.display(), inside.display());
+            included += 1;
+        }
+    }
+    assert!(included > 4, "{included}");
 }
 
 #[test]

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and says what it skips"
 )]
 
+mod buffer;
 mod chart;
 mod image;
 mod monitoring;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use preheat_kube::manifests::{ALERTS, PANELS, POOLS};
+use preheat_kube::manifests::{ALERTS, PANELS, POOLS, RECORDED};
 use preheat_runtime::telemetry::{METRICS, MetricDefinition, MetricKind};
 
 /// The metrics that an expression names; panics at one that is not exported.
@@ -37,7 +37,8 @@ fn labels(expr: &str) -> BTreeSet<String> {
 fn every_expression_names_exported_metrics_and_their_labels() {
     let alerts = ALERTS.iter().map(|alert| alert.expr);
     let queries = PANELS.iter().flat_map(|panel| panel.queries).map(|(expr, _)| *expr);
-    for expr in alerts.chain(queries).chain([POOLS]) {
+    let recorded = RECORDED.iter().map(|(_, expr)| *expr);
+    for expr in alerts.chain(queries).chain(recorded).chain([POOLS]) {
         let metrics = metrics(expr);
         assert!(!metrics.is_empty(), "{expr}");
         for label in labels(expr) {
@@ -64,7 +65,8 @@ fn counters_are_looked_at_by_their_growth_and_legends_name_kept_labels() {
         }
     }
     let exprs = ALERTS.iter().map(|alert| alert.expr).chain(queries.map(|(expr, _)| *expr));
-    for expr in exprs {
+    let recorded = RECORDED.iter().map(|(_, expr)| *expr);
+    for expr in exprs.chain(recorded) {
         for metric in metrics(expr).iter().filter(|metric| metric.kind == MetricKind::Counter) {
             let grows =
                 ["increase", "rate"].map(|f| expr.contains(&format!("{f}({}", metric.name)));

@@ -66,6 +66,8 @@ pub struct Experiment {
     pub runs: &'static [Run],
     /// What is offered to change.
     pub knobs: &'static [Knob],
+    /// What is offered to drag.
+    pub dials: Option<Dials>,
 }
 
 /// One run of a scenario.
@@ -119,6 +121,34 @@ pub struct KnobOption {
     pub label: &'static str,
     /// What stands after the key.
     pub value: &'static str,
+}
+
+/// Sliders that write one line together; the first of the runs is run anew as they are dragged.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub struct Dials {
+    /// What one does with them.
+    pub title: &'static str,
+    /// What they stand for.
+    pub about: &'static str,
+    /// The key at the begin of the line.
+    pub key: &'static str,
+    /// What stands after it, before the parts that the sliders write.
+    pub before: &'static str,
+    /// What stands after these.
+    pub after: &'static str,
+    /// The sliders; the parts of those that write any are joined by commas.
+    pub dials: &'static [Dial],
+    /// A switch that stands in place of all of them, and what it writes.
+    pub instead: KnobOption,
+}
+
+/// One slider.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub struct Dial {
+    /// What it moves.
+    pub label: &'static str,
+    /// Where it can stand; the first is the file's.
+    pub stops: &'static [KnobOption],
 }
 
 /// Something to guess.
@@ -200,7 +230,7 @@ pub struct Link {
 pub static LESSON: Lesson = Lesson {
     title: "Scaling LLM replicas, one guess at a time",
     lead: &[
-        "Six short steps, from the signal to a configuration for your own cluster. Nothing is assumed but that you know what a request is.",
+        "Six short steps, from the signal to a configuration for your own cluster. Nothing is assumed but that you know what a request is; what the words mean stands at the foot of each step.",
         "In each step you commit to a guess before you see the answer. A wrong guess is worth more than a right one: surprise is what makes it stick.",
         "Every answer is a simulation that runs on this machine when you ask for it: the same engine model, the same autoscalers and the same scenario files as on the command line.",
     ],

@@ -55,6 +55,17 @@ pub(super) const TEACH_BACK: TeachBack = TeachBack {
 };
 
 pub(super) const GLOSSARY: &[Term] = &[
+    term(
+        "token",
+        "A piece of text, about three quarters of an English word. A model reads and writes tokens.",
+    ),
+    term("engine", "The program that runs a model on a GPU and answers requests: vLLM, for one."),
+    term("weights", "What a model has learned: the gigabytes that a start reads into GPU memory."),
+    term(
+        "autoscaler",
+        "What adds and removes replicas by itself. Kubernetes has one (HPA), KEDA is another, preheat a third.",
+    ),
+    term("signal", "The number that an autoscaler looks at."),
     term("replica", "One copy of the model that answers requests: an engine on one or more GPUs."),
     term("pool", "All replicas of one model; what is scaled."),
     term(
@@ -86,6 +97,8 @@ pub(super) const GLOSSARY: &[Term] = &[
     term("warm pool", "Replicas that are ready though the load does not need them yet."),
     term("standby", "A replica that sleeps: its weights are at hand, and it wakes in seconds."),
     term("drain", "Letting a replica finish what it has before it goes."),
+    term("headroom", "What is held beyond the average need, because requests come in clumps."),
+    term("GPU-hour", "One GPU for an hour, at work or not: what a fleet costs."),
     term(
         "KV memory",
         "GPU memory for what each request has read and written so far. Long requests need much.",

@@ -1,6 +1,8 @@
 //! The six steps.
 
-use super::{Change, Experiment, Knob, KnobOption, Question, QuestionKind, Run, Setting, Step};
+use super::{
+    Change, Dial, Dials, Experiment, Knob, KnobOption, Question, QuestionKind, Run, Setting, Step,
+};
 use crate::figure::{Answer, FigureKind};
 
 /// A run of the file as it is, with the policy's own defaults.
@@ -33,6 +35,41 @@ const START: Knob = Knob {
     ],
 };
 
+const CACHES: Dials = Dials {
+    title: "Drag what the nodes have",
+    about: "Each slider takes one part of the start away. The scenario runs anew as you drag, and is drawn last in each picture, beside your guess.",
+    key: "coldStart",
+    before: "{perNode: {",
+    after: "}}",
+    dials: &[
+        Dial {
+            label: "Image",
+            stops: &[
+                option("10 GB to pull", "imageBytes: 10000000000"),
+                option("5 GB to pull", "imageBytes: 5000000000"),
+                option("2 GB to pull", "imageBytes: 2000000000"),
+                option("on the node", ""),
+            ],
+        },
+        Dial {
+            label: "Weights",
+            stops: &[
+                option("in a remote store", "weights: remote-store"),
+                option("on local NVMe", "weights: local-nvme"),
+                option("in the page cache", "weights: page-cache"),
+            ],
+        },
+        Dial {
+            label: "Kernels",
+            stops: &[
+                option("compiled at each start", "compileCache: miss"),
+                option("compiled before", "compileCache: hit"),
+            ],
+        },
+    ],
+    instead: option("Sleep mode: engines sleep nearby and only wake, in 5 seconds", "{fixed: 5s}"),
+};
+
 const CONCURRENCY: &str = "keda-concurrency";
 const FAST_START: Change = Change { key: "coldStart", value: "{fixed: 60s}" };
 const WARM_POOL: Change = Change { key: "replicas", value: "{min: 8, max: 20}" };
@@ -46,9 +83,10 @@ pub(super) const STEPS: &[Step] = &[
         id: "signal",
         title: "The right signal",
         lead: &[
-            "An autoscaler looks at one number and keeps it near a target by adding and removing replicas. Which number?",
+            "A language model answers a request (a prompt) token by token; a token is about three quarters of a word. The program that computes them is the engine. It needs a GPU, which costs the same by the hour whether it works or not, so one runs several copies, the replicas, and only as many as the traffic needs: with too few of them people wait, with too many the money is gone.",
+            "An autoscaler does that by itself. It looks at one number, the signal, and keeps it near a target by adding and removing replicas. Which number?",
             "Here is the load: a quiet half hour, then four times as much for an hour and a bit, then quiet again. A replica is one engine on one GPU. It works on at most 8 requests at once (its slots); whoever comes ninth waits inside it. A new replica takes 3 minutes to start. The promise (SLO): the first token within 2 seconds, for 99 of 100 requests.",
-            "Generating tokens is bound by memory: for each token the GPU reads all of the model's weights, whether one request is in the batch or eight. So its utilisation gauge says \"busy\" from the first request on.",
+            "Generating tokens is bound by memory: for each token the GPU reads all of the model's weights (the many gigabytes that it has learned), whether one request is in the batch, which is what is worked on at once, or eight. So its utilisation gauge says \"busy\" from the first request on.",
             "The CPU says no more: the engine's main loop keeps about one core turning as long as any request is there. What a CPU target makes of that core depends on how many the container asks for; here it is two, as in vLLM's own example.",
         ],
         experiment: Some(Experiment {
@@ -63,6 +101,7 @@ pub(super) const STEPS: &[Step] = &[
                 plain("concurrency", "requests inside, 70 % of slots", CONCURRENCY),
             ],
             knobs: &[SLOTS, START],
+            dials: None,
         }),
         questions: &[
             Question {
@@ -153,6 +192,7 @@ pub(super) const STEPS: &[Step] = &[
                 },
                 SLOTS,
             ],
+            dials: Some(CACHES),
         }),
         questions: &[
             Question {
@@ -257,6 +297,7 @@ pub(super) const STEPS: &[Step] = &[
                 },
                 SLOTS,
             ],
+            dials: None,
         }),
         questions: &[
             Question {
@@ -331,6 +372,7 @@ pub(super) const STEPS: &[Step] = &[
                     ],
                 },
             ],
+            dials: None,
         }),
         questions: &[
             Question {
@@ -361,15 +403,16 @@ pub(super) const STEPS: &[Step] = &[
         id: "cluster",
         title: "On your cluster",
         lead: &[
-            "Now with your figures. What comes out is what `preheat size` says, as a configuration file for `preheat up` and as a resource for Kubernetes, which begins by watching only.",
-            "Busiest load and quiet load: count what arrives, with what is refused. Growth: the steepest minute that you have seen. Nothing that you type here leaves this machine.",
+            "Now with your figures: how much comes, and how long things take. What comes out is a number of replicas to keep and a number to allow, as a configuration file for `preheat up` on one machine and as a resource for Kubernetes, which begins by watching only.",
+            "If you don't know a figure, leave it as it is and come back with a better one. Count what arrives, with what is refused. Nothing that you type here leaves this machine.",
         ],
         experiment: None,
         questions: &[],
         reveal: &[
             "The warm baseline is what the quiet load needs, and what may come within one cold start on top. The maximum is what the busiest load needs, with room to work off what piled up.",
-            "If you stay with a concurrency target (KEDA, an HPA), use the requests in flight per replica that stand above; scale up without a window, and down after at least one cold start.",
-            "Watch before you act: the resource writes nothing until you set its mode to Act, and `preheat why` tells what it would have done.",
+            "The signal to scale on is the one of step 1: arrivals and requests inside, which is what preheat reads. If you stay with a concurrency target (KEDA, an HPA), use the requests in flight per replica that stand above; scale up without a window, and down after at least one cold start.",
+            "On one machine: put your model in the place of MODEL in preheat.yaml, check it with `preheat up preheat.yaml --check`, and run it with `preheat up preheat.yaml`.",
+            "On Kubernetes: install preheat once (docs/kubernetes.md), put the name of your Deployment into inferenceautoscaler.yaml, and `kubectl apply -f inferenceautoscaler.yaml`. Watch before you act: it writes nothing until you set its mode to Act, `kubectl preheat why chat` tells what it would have done, and `preheat shadow report` sets that beside what your autoscaler did.",
         ],
         tries: &[],
     },

@@ -1,9 +1,14 @@
 //! Both servers on real sockets, with the cluster's answers made up.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and tells on stdout what it leaves out"
+)]
 
 mod cluster;
 mod external_metrics;
+mod keda_itself;
 mod scaler;
 
 use std::sync::atomic::{AtomicU32, Ordering};

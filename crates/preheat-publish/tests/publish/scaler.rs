@@ -1,5 +1,5 @@
-//! KEDA's side of the external scaler: over plain connections, TLS and mutual TLS, as its handler
-//! calls it.
+//! KEDA's side of the external scaler, written anew: over plain connections, TLS and mutual TLS, as
+//! its handler calls it. `keda_itself` does the same with KEDA's own code, where that is built.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,35 +15,37 @@ use tonic::transport::{Certificate as Authority, Channel, ClientTlsConfig, Endpo
 use crate::Chat;
 use crate::cluster::{self, Cluster};
 
-/// The name in the certificate.
+/// The name in the certificate, which has `localhost` as well.
 const NAME: &str = "preheat.preheat-system.svc";
 /// A test that takes this long hangs.
-const HANG: Duration = Duration::from_secs(30);
+pub(crate) const HANG: Duration = Duration::from_secs(30);
 
 /// A scaler, with its certificate in files.
-struct Server {
-    address: SocketAddr,
-    chat: Chat,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) chat: Chat,
     folder: tempfile::TempDir,
-    authority: String,
+    pub(crate) authority: String,
     stop: watch::Sender<bool>,
 }
 
-enum Security {
+pub(crate) enum Security {
     Plain,
     Server,
+    /// Who signs those that are answered.
     Mutual(String),
 }
 
 impl Server {
-    async fn start(security: Security) -> Self {
+    pub(crate) async fn start(security: Security) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
             let path = folder.path().join(name);
             std::fs::write(&path, text).unwrap();
             path
         };
-        let made = make(vec![NAME.to_owned()], jiff::Timestamp::now()).unwrap();
+        let made =
+            make(vec![NAME.to_owned(), "localhost".to_owned()], jiff::Timestamp::now()).unwrap();
         let certificate = Certificate::Files {
             certificate: file("tls.crt", &made.certificate),
             key: file("tls.key", &made.key),

@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use preheat_api::journal::JournalEntry;
 use preheat_api::status::{
-    DecisionNumbers, PhaseStatus, PoolStatus, QuotaStatus, ReplicaStatus, SloStatus,
+    DecisionNumbers, MeasuredStart, PhaseStatus, PoolStatus, QuotaStatus, ReplicaStatus, SloStatus,
 };
 use preheat_api::words;
 use preheat_core::{
-    Allowance, Explanation, Instant, Observation, PhaseExplanation, Policy, ReplicaObservation,
-    ReplicaPhase, Sample, SloMetric,
+    Allowance, ColdStartSample, Explanation, Instant, Memory, Observation, PhaseExplanation,
+    Policy, ReplicaObservation, ReplicaPhase, START_PHASES, Sample, SloMetric, SlowReplica,
 };
+
+/// Starts told of a pool: twice as many as are remembered where machines are all alike. Each is told
+/// every second to whoever looks.
+const STARTS_TOLD_MAX: usize = 64;
 
 /// What is known before anything was decided.
 pub(crate) fn of_policy(pool: &str, policy: &Policy) -> PoolStatus {
@@ -48,6 +52,36 @@ pub(crate) fn of_entry(status: &mut PoolStatus, entry: &JournalEntry, staleness_
     }
     if let Some(observation) = entry.body.observation() {
         observe(status, observation, staleness_max);
+    }
+    if let Some(explanation) = entry.body.explanation() {
+        set_capacities(&mut status.replicas, &explanation.supply.slow);
+    }
+}
+
+/// Fills in the starts that are remembered.
+pub(crate) fn of_memory(status: &mut PoolStatus, memory: &Memory) {
+    let starts = &memory.cold_starts;
+    let newest = starts.iter().skip(starts.len().saturating_sub(STARTS_TOLD_MAX));
+    status.cold_starts = newest.map(measured).collect();
+}
+
+fn measured(start: &ColdStartSample) -> MeasuredStart {
+    let phases = START_PHASES.iter().zip(start.phases);
+    let known =
+        phases.filter_map(|(phase, took)| Some((phase.name().to_owned(), took?.as_secs_f64())));
+    MeasuredStart {
+        took_s: start.took.as_secs_f64(),
+        phases_s: known.collect(),
+        given_up_in: start.given_up_in.map(|phase| phase.name().to_owned()),
+    }
+}
+
+/// What ready replicas counted for in a decision.
+fn set_capacities(replicas: &mut [ReplicaStatus], slow: &[SlowReplica]) {
+    for replica in replicas.iter_mut().filter(|replica| replica.phase == ReplicaPhase::Ready.name())
+    {
+        let slow = slow.iter().find(|slow| slow.replica == replica.id);
+        replica.capacity = Some(slow.map_or(1.0, |slow| slow.capacity.get()));
     }
 }
 
@@ -167,6 +201,8 @@ fn replica(seen: &ReplicaObservation, now: Instant, staleness_max: Duration) -> 
         queue_depth: fresh(seen.queue_depth),
         outstanding: fresh(seen.outstanding),
         kv_utilization: seen.kv_utilization.map(|s| s.value.get()),
+        capacity: None,
+        node: None,
         address: None,
         pid: None,
         restarts: seen.restarts,
@@ -187,7 +223,7 @@ fn add(sum: &mut Option<u32>, value: Option<u32>) {
 
 #[cfg(test)]
 mod tests {
-    use preheat_core::{ReplicaId, Rung};
+    use preheat_core::{ReplicaId, Rung, Utilization};
 
     use super::*;
 
@@ -200,11 +236,24 @@ mod tests {
             queue_depth,
             outstanding: None,
             kv_utilization: None,
+            capacity: None,
+            node: None,
             address: None,
             pid: None,
             restarts: 0,
             last_error: None,
         }
+    }
+
+    #[test]
+    fn a_ready_replica_counts_for_one_unless_it_is_slower_than_its_pool() {
+        let mut replicas = [listed(1, None, None), listed(2, None, None), listed(3, None, None)];
+        for replica in &mut replicas[..2] {
+            replica.phase = "ready".to_owned();
+        }
+        let half = Utilization::new(0.5).unwrap();
+        set_capacities(&mut replicas, &[SlowReplica { replica: ReplicaId(2), capacity: half }]);
+        assert_eq!(replicas.map(|replica| replica.capacity), [Some(1.0), Some(0.5), None]);
     }
 
     #[test]

@@ -41,8 +41,8 @@ fn row(signal: Signal, sources: impl IntoIterator<Item = Source>) -> Row {
     Row { signal, sources: sources.into_iter().collect() }
 }
 
-/// Three generations: to 0.6 with swapped requests beside the waiting ones and `gpu_cache_usage_perc`;
-/// to 0.10 without swapping; since then `kv_cache_usage_perc` and `inter_token_latency_seconds`.
+/// Three generations: swapped requests beside the waiting ones (0.6); none, and `kv_cache_usage_perc`
+/// beside `gpu_cache_usage_perc` (0.9); `inter_token_latency_seconds` for `time_per_output_token_seconds`.
 ///
 /// `num_requests_waiting_by_reason` splits `num_requests_waiting`, and is never added to it. An abort
 /// is a client that hung up, an error a failure: neither ended well; every other reason did.
@@ -77,11 +77,14 @@ fn vllm() -> Dialect {
     }
 }
 
-/// Requests wait in several queues, each counted by itself.
+/// Requests wait in several queues, each counted by itself. With priorities each queue is told as a
+/// whole, with an empty `priority`, and once more by priority.
 fn sglang() -> Dialect {
-    let waiting = gauge("sglang:num_queue_reqs").plus(&[
+    let all = Only::Unlabelled("priority");
+    let running = gauge("sglang:num_running_reqs").only(all);
+    let waiting = gauge("sglang:num_queue_reqs").only(all).plus(&[
         "sglang:num_grammar_queue_reqs",
-        "sglang:num_paused_reqs",
+        "sglang:num_prefill_bootstrap_queue_reqs",
         "sglang:num_prefill_prealloc_queue_reqs",
         "sglang:num_prefill_inflight_queue_reqs",
         "sglang:num_decode_prealloc_queue_reqs",
@@ -93,7 +96,7 @@ fn sglang() -> Dialect {
         prefixes: &["sglang:"],
         repeats: &["tp_rank", "pp_rank", "moe_ep_rank"],
         rows: vec![
-            row(Signal::Running, [gauge("sglang:num_running_reqs")]),
+            row(Signal::Running, [running]),
             row(Signal::Waiting, [waiting]),
             row(Signal::KvUtilization, [share("sglang:token_usage")]),
             row(Signal::KvCapacity, [gauge("sglang:max_total_num_tokens")]),
@@ -109,6 +112,7 @@ fn sglang() -> Dialect {
 
 /// `trtllm-serve`, whose Prometheus metrics are at `/prometheus/metrics`.
 fn tensorrt_llm() -> Dialect {
+    let ended_well = Only::Without("finished_reason", &["timeout", "cancelled"]);
     Dialect {
         title: DialectName::TensorRtLlm.name(),
         prefixes: &["trtllm_"],
@@ -117,7 +121,7 @@ fn tensorrt_llm() -> Dialect {
             row(Signal::Running, [gauge("trtllm_num_requests_running")]),
             row(Signal::Waiting, [gauge("trtllm_num_requests_waiting")]),
             row(Signal::KvUtilization, [share("trtllm_kv_cache_utilization")]),
-            row(Signal::Completions, [counter("trtllm_request_success_total")]),
+            row(Signal::Completions, [counter("trtllm_request_success_total").only(ended_well)]),
             row(Signal::PromptTokens, [counter("trtllm_prompt_tokens_total")]),
             row(Signal::GenerationTokens, [counter("trtllm_generation_tokens_total")]),
             row(Signal::Ttft, [histogram("trtllm_time_to_first_token_seconds")]),
@@ -125,18 +129,23 @@ fn tensorrt_llm() -> Dialect {
     }
 }
 
+/// The TensorRT-LLM backend counts what has ended in two histograms of tokens, one measurement for each
+/// request, however it ended. Triton's own totals count each model of an ensemble, and are not read.
 fn triton() -> Dialect {
     let requests =
         |kind| gauge("nv_trt_llm_request_metrics").only(Only::With("request_type", kind));
     let fraction = Only::With("kv_cache_block_type", "fraction");
     Dialect {
         title: DialectName::Triton.name(),
-        prefixes: &["nv_trt_llm_"],
+        prefixes: &["nv_trt_llm_", "nv_llm_"],
         repeats: &[],
         rows: vec![
             row(Signal::Running, [requests("scheduled")]),
             row(Signal::Waiting, [requests("waiting")]),
             row(Signal::KvUtilization, [share("nv_trt_llm_kv_cache_block_metrics").only(fraction)]),
+            row(Signal::Completions, [counter("nv_llm_output_token_len_count")]),
+            row(Signal::PromptTokens, [counter("nv_llm_input_token_len_sum")]),
+            row(Signal::GenerationTokens, [counter("nv_llm_output_token_len_sum")]),
         ],
     }
 }
@@ -151,17 +160,15 @@ fn tgi() -> Dialect {
         rows: vec![
             row(Signal::Running, [gauge("tgi_batch_current_size")]),
             row(Signal::Waiting, [gauge("tgi_queue_size")]),
-            row(
-                Signal::Completions,
-                ["tgi_request_success", "tgi_request_success_total"].map(counter),
-            ),
+            row(Signal::KvCapacity, [gauge("tgi_batch_max_total_tokens")]),
+            row(Signal::Completions, [counter("tgi_request_success")]),
             row(Signal::PromptTokens, [counter("tgi_request_input_length_sum")]),
             row(Signal::GenerationTokens, [counter("tgi_request_generated_tokens_sum")]),
         ],
     }
 }
 
-/// It counts no requests. Its throughput gauges start again at each scrape, whoever scrapes, and are
+/// It counts no requests, and tells its KV memory in older versions only. Its throughput gauges start again at each scrape, whoever scrapes, and are
 /// not read.
 fn llama_cpp() -> Dialect {
     let itl = Form::SecondsPerToken { seconds: "llamacpp:tokens_predicted_seconds_total" };
@@ -203,8 +210,8 @@ fn dynamo() -> Dialect {
     }
 }
 
-/// Three generations: `llm_d_epp_`, `inference_objective_`, `inference_model_`. It tells of a whole
-/// pool, and its queue only with flow control on.
+/// Three generations: `llm_d_epp_` beside the names before it, `inference_objective_`, and
+/// `inference_model_`. It tells of a whole pool, and its queue only with flow control on.
 fn endpoint_picker() -> Dialect {
     let running = [
         "llm_d_epp_request_running",
@@ -232,7 +239,13 @@ fn endpoint_picker() -> Dialect {
     ];
     Dialect {
         title: DialectName::EndpointPicker.name(),
-        prefixes: &["llm_d_epp_", "inference_objective_", "inference_model_", "inference_pool_"],
+        prefixes: &[
+            "llm_d_epp_",
+            "inference_objective_",
+            "inference_model_",
+            "inference_pool_",
+            "inference_extension_",
+        ],
         repeats: &[],
         rows: vec![
             row(Signal::Running, running.map(gauge)),
@@ -241,6 +254,8 @@ fn endpoint_picker() -> Dialect {
             row(Signal::Completions, ended.map(counter)),
             row(Signal::PromptTokens, prompt.map(counter)),
             row(Signal::GenerationTokens, generated.map(counter)),
+            row(Signal::Ttft, [histogram("llm_d_epp_request_ttft_seconds")]),
+            row(Signal::Itl, [histogram("llm_d_epp_request_streaming_itl_seconds")]),
         ],
     }
 }

@@ -224,7 +224,8 @@ impl<'a> Found<'a> {
                         return None;
                     }
                 }
-                Only::All | Only::With(..) | Only::Without(..) => {}
+                Only::Unlabelled(label) if name == label && !value.is_empty() => return None,
+                Only::All | Only::With(..) | Only::Without(..) | Only::Unlabelled(..) => {}
             }
             if name == "le" {
                 found.le = value.parse().ok();

@@ -104,7 +104,7 @@ pub struct Source {
     pub name: Text,
     /// What is read of it.
     pub form: Form,
-    /// Which of its series.
+    /// Which of its series, and of those that are added and taken off.
     pub only: Only,
     /// Gauges that are added where they are there.
     pub plus: &'static [&'static str],
@@ -154,6 +154,8 @@ pub enum Only {
     With(&'static str, &'static str),
     /// Those without any of these.
     Without(&'static str, &'static [&'static str]),
+    /// Those on which this label is empty or is not there: of a total and its parts, the total.
+    Unlabelled(&'static str),
 }
 
 impl Dialect {

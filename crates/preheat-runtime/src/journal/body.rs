@@ -60,9 +60,39 @@ pub(super) fn unpack(packed: &[u8]) -> Result<EntryBody, BodyError> {
     serde_json::from_slice(&json).map_err(|source| BodyError::Json { source })
 }
 
+/// How the body of a checkpoint that was due begins.
+const DUE: &[u8] = br#"{"checkpoint":{"cause":"interval","#;
+
+/// Whether this is a checkpoint that was made because it was time for one, told from how it begins:
+/// the rest, a whole memory, is not read.
+pub(super) fn was_due(packed: &[u8]) -> bool {
+    let mut begin = [0; DUE.len()];
+    DeflateDecoder::new(packed).read_exact(&mut begin).is_ok() && begin == DUE
+}
+
 #[cfg(test)]
 mod tests {
+    use preheat_api::journal::{Checkpoint, CheckpointCause};
+    use preheat_core::{Memory, PolicySpec};
+
     use super::*;
+
+    #[test]
+    fn a_checkpoint_that_was_due_is_told_from_its_begin() {
+        let policy = PolicySpec::default().validate().unwrap();
+        for (cause, expected) in [
+            (CheckpointCause::Interval, true),
+            (CheckpointCause::Start, false),
+            (CheckpointCause::PolicyChange, false),
+            (CheckpointCause::Gap, false),
+            (CheckpointCause::Shutdown, false),
+        ] {
+            let (policy, memory) = (policy.clone(), Memory::default());
+            let body = EntryBody::Checkpoint(Box::new(Checkpoint { cause, policy, memory }));
+            assert_eq!(was_due(&pack(&body).unwrap()), expected, "{cause:?}");
+        }
+        assert!(!was_due(b""));
+    }
 
     #[test]
     fn a_small_body_that_unpacks_to_a_huge_one_is_refused() {

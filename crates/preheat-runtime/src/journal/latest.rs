@@ -26,17 +26,15 @@ pub fn latest_status(
 ) -> Result<Option<PoolStatus>, JournalError> {
     let mut ticks = reader.ticks_before(pool, i64::MAX.unsigned_abs(), TICKS_LOOKED_AT)?;
     let Some(newest) = ticks.first() else { return Ok(None) };
-    let checkpoint = reader.checkpoint_at(pool, newest.entry.at)?;
-    let policy = checkpoint.and_then(|stored| match stored.entry.body {
-        EntryBody::Checkpoint(checkpoint) => Some(checkpoint.policy),
-        EntryBody::Decided(_) | EntryBody::Held(_) => None,
-    });
-    let mut status = match &policy {
-        Some(policy) => status::of_policy(pool, policy),
-        None => PoolStatus { pool: pool.to_owned(), ..PoolStatus::default() },
-    };
+    let checkpoint = reader.last_checkpoint(pool)?.map(|stored| stored.entry.body);
     // Without a policy nothing says what is too old to be believed.
-    let staleness_max = policy.map_or(Duration::MAX, |policy| policy.spec().staleness_max);
+    let mut staleness_max = Duration::MAX;
+    let mut status = PoolStatus { pool: pool.to_owned(), ..PoolStatus::default() };
+    if let Some(EntryBody::Checkpoint(checkpoint)) = checkpoint {
+        status = status::of_policy(pool, &checkpoint.policy);
+        status::of_memory(&mut status, &checkpoint.memory);
+        staleness_max = checkpoint.policy.spec().staleness_max;
+    }
     status::of_entry(&mut status, &newest.entry, staleness_max);
     let mut totals = Totals::new(0);
     ticks.reverse();

@@ -174,6 +174,39 @@ impl JournalReader {
         self.some(filter, params![pool, from, until, limit])
     }
 
+    /// The last tick of `pool` before `at`.
+    ///
+    /// # Errors
+    /// When the file or the entry can't be read.
+    pub fn tick_before(
+        &self,
+        pool: &str,
+        at: Instant,
+    ) -> Result<Option<StoredEntry>, JournalError> {
+        let filter = "pool = ?1 AND kind <> 'checkpoint' AND at_ns < ?2 \
+                      ORDER BY at_ns DESC, seq DESC";
+        self.one(filter, params![pool, integer(at.as_nanos())])
+    }
+
+    /// Checkpoints of `pool` from `from` on and before `until`, by their time, without those that were
+    /// made because it was time for one: at these the policy is the one before.
+    ///
+    /// # Errors
+    /// When the file or an entry can't be read.
+    pub fn turns_by_time(
+        &self,
+        pool: &str,
+        from: Instant,
+        until: Instant,
+    ) -> Result<Vec<StoredEntry>, JournalError> {
+        let filter = "pool = ?1 AND kind = 'checkpoint' AND at_ns >= ?2 AND at_ns < ?3 \
+                      ORDER BY at_ns, seq";
+        let (from, until) = (integer(from.as_nanos()), integer(until.as_nanos()));
+        let mut found = self.raw(filter, params![pool, from, until])?;
+        found.retain(|entry| !body::was_due(&entry.body));
+        found.into_iter().map(|raw| raw.check(&self.path)).collect()
+    }
+
     /// Ticks of `pool` with a number below `seq`, newest first, at most `limit` of them.
     ///
     /// # Errors
@@ -250,14 +283,21 @@ impl JournalReader {
         filter: &str,
         values: &[&dyn rusqlite::ToSql],
     ) -> Result<Vec<StoredEntry>, JournalError> {
+        self.raw(filter, values)?.into_iter().map(|raw| raw.check(&self.path)).collect()
+    }
+
+    fn raw(
+        &self,
+        filter: &str,
+        values: &[&dyn rusqlite::ToSql],
+    ) -> Result<Vec<RawEntry>, JournalError> {
         let sql = format!("SELECT {COLUMNS} FROM entries WHERE {filter}");
         let read = || {
             let mut statement = self.connection.prepare_cached(&sql)?;
             let rows = statement.query_map(values, RawEntry::read)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         };
-        let raw = read().map_err(|source| self.failed(source))?;
-        raw.into_iter().map(|raw| raw.check(&self.path)).collect()
+        read().map_err(|source| self.failed(source))
     }
 
     fn last_seq(&self) -> rusqlite::Result<i64> {

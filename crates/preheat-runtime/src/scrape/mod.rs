@@ -220,6 +220,24 @@ impl Scraper {
         let pairs = targets.iter().zip(results);
         pairs.filter_map(|(target, result)| Some((target.id, result?))).collect()
     }
+
+    /// Asks one that is no engine for its metrics, whole, and reads them as the caller does.
+    ///
+    /// # Errors
+    /// When there is no whole answer in time.
+    pub async fn read<T>(
+        &self,
+        address: SocketAddr,
+        path: &str,
+        read: impl FnOnce(&[u8], Format) -> T,
+    ) -> Result<T, ScrapeError> {
+        let timeout = self.shared.config.timeout;
+        let answer = self.shared.answer(request(address, path.to_owned())?);
+        let (body, format) = tokio::time::timeout(timeout, answer)
+            .await
+            .unwrap_or(Err(ScrapeError::Timeout(timeout)))?;
+        Ok(read(&body, format))
+    }
 }
 
 impl Shared {
@@ -263,7 +281,16 @@ impl Shared {
         target: &ScrapeTarget,
         selection: Selection,
     ) -> Result<EngineScrape, ScrapeError> {
-        let request = request(target, selection)?;
+        let request = request(target.address, path_of(target, selection))?;
+        let (body, format) = self.answer(request).await?;
+        target.dialects.read(&body, format).map_err(ScrapeError::Malformed)
+    }
+
+    /// What a request is answered with, and in which format.
+    async fn answer(
+        &self,
+        request: Request<Empty<Bytes>>,
+    ) -> Result<(Vec<u8>, Format), ScrapeError> {
         let response = self.client.request(request).await.map_err(|error| {
             if error.is_connect() {
                 ScrapeError::Connect(error)
@@ -276,8 +303,7 @@ impl Shared {
         }
         let content_type = response.headers().get(header::CONTENT_TYPE);
         let format = Format::of_content_type(content_type.map(|value| value.as_bytes()));
-        let body = read_body(response, self.config.body_max_bytes).await?;
-        target.dialects.read(&body, format).map_err(ScrapeError::Malformed)
+        Ok((read_body(response, self.config.body_max_bytes).await?, format))
     }
 
     fn is_selective(&self, target: &ScrapeTarget) -> bool {
@@ -294,10 +320,8 @@ impl Shared {
     }
 }
 
-fn request(
-    target: &ScrapeTarget,
-    selection: Selection,
-) -> Result<Request<Empty<Bytes>>, ScrapeError> {
+/// The path of a target, with the series that are wanted.
+fn path_of(target: &ScrapeTarget, selection: Selection) -> String {
     let mut path_and_query = target.path.to_string();
     if selection == Selection::Wanted {
         for name in target.dialects.series_names() {
@@ -308,9 +332,16 @@ fn request(
             path_and_query.push_str(name);
         }
     }
+    path_and_query
+}
+
+fn request(
+    address: SocketAddr,
+    path_and_query: String,
+) -> Result<Request<Empty<Bytes>>, ScrapeError> {
     let uri = Uri::builder()
         .scheme("http")
-        .authority(target.address.to_string())
+        .authority(address.to_string())
         .path_and_query(path_and_query)
         .build()
         .map_err(ScrapeError::Path)?;

@@ -40,6 +40,8 @@ fn full(pool: &str) -> Status {
         queue_depth: None,
         outstanding: None,
         kv_utilization: None,
+        capacity: None,
+        node: None,
         address: None,
         pid: None,
         restarts: 0,

@@ -163,9 +163,16 @@ fn slow_replicas_are_found_and_go_first() {
     let capacities: Vec<f64> = slow.map(|slow| slow.capacity.get()).collect();
     assert!(!capacities.is_empty());
     assert!(capacities.iter().all(|capacity| (0.4..0.65).contains(capacity)), "{capacities:?}");
-    let without = run(noisy, &trace, preheat(|spec| spec.without = Some(Part::Neighbours)));
-    assert!(with.gpu_hours < without.gpu_hours, "{} {}", with.gpu_hours, without.gpu_hours);
-    assert!(with.attainment > without.attainment - 0.01);
+    assert!(with.attainment > 0.95, "{}", with.attainment);
+    // Which ones are slow is chance, and so is what one run costs.
+    let [mut with, mut without] = [0.0, 0.0];
+    for seed in 1..=6 {
+        let noisy = SimulationConfig { seed, ..noisy.clone() };
+        with += run(noisy.clone(), &trace, preheat(|_| ())).gpu_hours;
+        let ignorant = preheat(|spec| spec.without = Some(Part::Neighbours));
+        without += run(noisy, &trace, ignorant).gpu_hours;
+    }
+    assert!(with < without, "{with} {without}");
     // Where nobody is slow, nobody is found.
     let (_, seen) = watched(config(), &trace, preheat(|_| ()));
     assert!(seen.iter().all(|(_, explanation)| explanation.supply.slow.is_empty()));

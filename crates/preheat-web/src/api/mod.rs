@@ -5,6 +5,7 @@
 mod controls;
 mod decisions;
 mod events;
+mod figures;
 mod lab;
 mod pools;
 mod what_if;
@@ -25,6 +26,7 @@ use tokio::sync::Semaphore;
 pub(crate) use self::controls::{controls, set_controls};
 pub(crate) use self::decisions::{decision, decisions};
 pub(crate) use self::events::{fleet_events, pool_events};
+pub(crate) use self::figures::{figures, pasts};
 pub(crate) use self::lab::{cancel, lesson, simulate, simulation, sizing};
 pub(crate) use self::pools::{fleet, history, pool};
 pub(crate) use self::refusal::Refusal;

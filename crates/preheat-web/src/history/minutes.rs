@@ -10,12 +10,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use preheat_runtime::journal::{JournalError, JournalReader};
 
-use super::bucket::Bucket;
-use super::{TICKS_PER_REQUEST, each_tick, second};
+use super::{Stretch, TICKS_PER_REQUEST, each_tick, second};
 
 /// Length of what is kept.
 pub(super) const MINUTE_S: u64 = 60;
-/// Minutes kept over all pools: a week of six pools, in about 30 MB.
+/// Minutes kept over all pools: a week of six pools, in about 30 MB. A reconfiguration counts as one.
 const KEPT_MAX: usize = 6 * 7 * 24 * 60;
 /// Minutes read at once, newest first. At the shortest tick interval, 10 ms, these are 18,000 ticks: fewer
 /// than a request may read, so that each gets further.
@@ -39,7 +38,9 @@ struct Kept {
 
 #[derive(Debug, Default)]
 struct PoolMinutes {
-    minutes: BTreeMap<u64, Bucket>,
+    minutes: BTreeMap<u64, Stretch>,
+    /// Of all minutes.
+    reconfigurations: usize,
     used_at: u64,
 }
 
@@ -51,7 +52,7 @@ impl Minutes {
         reader: &JournalReader,
         pool: &str,
         range: Range<u64>,
-        mut take: impl FnMut(u64, &Bucket),
+        mut take: impl FnMut(u64, &Stretch),
     ) -> Result<u64, JournalError> {
         let Some((oldest, newest)) = reader.span(pool)? else { return Ok(range.start) };
         // Outside of what is recorded there is nothing to read.
@@ -77,7 +78,7 @@ impl Minutes {
                 budget -= read;
                 self.keep(pool, found.range(settled.clone()));
             }
-            found.iter().for_each(|(minute, bucket)| take(*minute, bucket));
+            found.iter().for_each(|(minute, stretch)| take(*minute, stretch));
             complete_from = chunk.start;
         }
         Ok(range.start)
@@ -88,32 +89,44 @@ impl Minutes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn kept(&self, pool: &str, minutes: Range<u64>) -> BTreeMap<u64, Bucket> {
+    fn kept(&self, pool: &str, minutes: Range<u64>) -> BTreeMap<u64, Stretch> {
         let mut kept = self.lock();
         kept.clock += 1;
         let clock = kept.clock;
         let Some(pool) = kept.pools.get_mut(pool) else { return BTreeMap::new() };
         pool.used_at = clock;
-        pool.minutes.range(minutes).map(|(minute, bucket)| (*minute, *bucket)).collect()
+        pool.minutes.range(minutes).map(|(minute, stretch)| (*minute, stretch.clone())).collect()
     }
 
-    fn keep<'a>(&self, pool: &str, minutes: impl Iterator<Item = (&'a u64, &'a Bucket)>) {
+    fn keep<'a>(&self, pool: &str, minutes: impl Iterator<Item = (&'a u64, &'a Stretch)>) {
         let mut kept = self.lock();
         let clock = kept.clock;
         let entry = kept.pools.entry(pool.to_owned()).or_default();
         entry.used_at = clock;
-        entry.minutes.extend(minutes.map(|(minute, bucket)| (*minute, *bucket)));
+        minutes.for_each(|(minute, stretch)| entry.put(*minute, stretch.clone()));
         kept.shrink();
     }
 }
 
 impl Kept {
     fn shrink(&mut self) {
-        while self.pools.values().map(|pool| pool.minutes.len()).sum::<usize>() > KEPT_MAX {
+        while self.pools.values().map(PoolMinutes::size).sum::<usize>() > KEPT_MAX {
             let oldest = self.pools.iter().min_by_key(|(_, pool)| pool.used_at);
             let Some(name) = oldest.map(|(name, _)| name.clone()) else { return };
             self.pools.remove(&name);
         }
+    }
+}
+
+impl PoolMinutes {
+    fn put(&mut self, minute: u64, stretch: Stretch) {
+        self.reconfigurations += stretch.changes.len();
+        let replaced = self.minutes.insert(minute, stretch);
+        self.reconfigurations -= replaced.map_or(0, |replaced| replaced.changes.len());
+    }
+
+    fn size(&self) -> usize {
+        self.minutes.len() + self.reconfigurations
     }
 }
 
@@ -123,12 +136,12 @@ fn read_chunk(
     pool: &str,
     chunk: Range<u64>,
     limit: u32,
-) -> Result<(BTreeMap<u64, Bucket>, u32), JournalError> {
-    let mut found: BTreeMap<u64, Bucket> =
-        chunk.clone().map(|minute| (minute, Bucket::default())).collect();
+) -> Result<(BTreeMap<u64, Stretch>, u32), JournalError> {
+    let mut found: BTreeMap<u64, Stretch> =
+        chunk.clone().map(|minute| (minute, Stretch::default())).collect();
     let (from, until) = (second(chunk.start * MINUTE_S), second(chunk.end * MINUTE_S));
-    let read = each_tick(reader, pool, from, until, limit, |at, bucket| {
-        found.entry(minute_of(at)).or_default().merge(bucket);
+    let read = each_tick(reader, pool, from, until, limit, |at, tick| {
+        found.entry(minute_of(at)).or_default().merge(tick);
     })?;
     Ok((found, read))
 }

@@ -7,15 +7,18 @@
 //! **Invariant:** work and memory of a request are bounded, however long the journal is.
 
 mod bucket;
+mod changes;
 mod minutes;
 
 use std::time::Duration;
 
+use preheat_api::reconfiguration::Reconfiguration;
 use preheat_api::v1::History;
 use preheat_core::Instant;
 use preheat_runtime::journal::{JournalError, JournalReader};
 
 use self::bucket::{Bucket, columns};
+use self::changes::Follower;
 use self::minutes::MINUTE_S;
 pub(crate) use self::minutes::Minutes;
 
@@ -31,6 +34,9 @@ const TICKS_PER_PAGE: u32 = 500;
 const STRETCH_S: u64 = 180;
 /// Steps that are wider are put together from minutes.
 const DIRECT_WIDTH_MAX_S: u64 = 30;
+/// Reconfigurations of an answer: more than anybody reads. Beyond, somebody or something turns knobs all
+/// the time.
+const RECONFIGURATIONS_MAX: usize = 100;
 /// Widths that people can read an axis of; beyond, whole multiples of the last.
 const WIDTHS_S: &[u64] = &[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400];
 
@@ -77,6 +83,20 @@ fn width(seconds: u64) -> u64 {
     listed.unwrap_or_else(|| seconds.div_ceil(widest) * widest)
 }
 
+/// What happened in a stretch of time, down to a single tick.
+#[derive(Clone, Debug, Default)]
+struct Stretch {
+    sums: Bucket,
+    changes: Vec<Reconfiguration>,
+}
+
+impl Stretch {
+    fn merge(&mut self, other: Self) {
+        self.sums.merge(&other.sums);
+        self.changes.extend(other.changes);
+    }
+}
+
 /// Reads a range of a pool's history.
 ///
 /// # Errors
@@ -88,20 +108,25 @@ pub(crate) fn read(
     range: Range,
 ) -> Result<History, JournalError> {
     let mut steps = vec![Bucket::default(); usize::try_from(range.steps).unwrap_or_default()];
-    let mut add = |second: u64, bucket: &Bucket| {
+    let mut changes = Vec::new();
+    let mut add = |second: u64, stretch: &Stretch| {
         if let Some(step) = range.step(second).and_then(|step| steps.get_mut(step)) {
-            step.merge(bucket);
+            step.merge(&stretch.sums);
+            changes.extend(stretch.changes.iter().cloned());
         }
     };
     let complete_from_s = if range.width_s > DIRECT_WIDTH_MAX_S {
         let (first, end) = (range.from_s / MINUTE_S, range.until_s().div_ceil(MINUTE_S));
-        let from = minutes.read(reader, pool, first..end, |minute, bucket| {
-            add(minute * MINUTE_S, bucket);
+        let from = minutes.read(reader, pool, first..end, |minute, stretch| {
+            add(minute * MINUTE_S, stretch);
         })?;
         from * MINUTE_S
     } else {
-        read_directly(reader, pool, range, |at, bucket| add(at.as_nanos() / NANOS_PER_S, bucket))?
+        read_directly(reader, pool, range, |at, tick| add(at.as_nanos() / NANOS_PER_S, tick))?
     };
+    // The newest stretches came first.
+    changes.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
+    let left_out = changes.len().saturating_sub(RECONFIGURATIONS_MAX);
     Ok(History {
         pool: pool.to_owned(),
         from_s: range.from_s as f64,
@@ -109,6 +134,8 @@ pub(crate) fn read(
         width_s: range.width_s as f64,
         complete_from_s: complete_from_s.max(range.from_s) as f64,
         series: columns(range.from_s, range.width_s, &steps),
+        reconfigurations: changes.split_off(left_out),
+        reconfigurations_left_out: u32::try_from(left_out).unwrap_or(u32::MAX),
     })
 }
 
@@ -118,21 +145,21 @@ fn read_directly(
     reader: &JournalReader,
     pool: &str,
     range: Range,
-    mut take: impl FnMut(Instant, &Bucket),
+    mut take: impl FnMut(Instant, &Stretch),
 ) -> Result<u64, JournalError> {
     let (mut until_s, mut budget) = (range.until_s(), TICKS_PER_REQUEST);
     while until_s > range.from_s && budget > 0 {
         let from_s = until_s.saturating_sub(STRETCH_S).max(range.from_s);
         let (from, until) = (second(from_s), second(until_s));
         let mut ticks = Vec::new();
-        let read = each_tick(reader, pool, from, until, budget, |at, bucket| {
-            ticks.push((at, *bucket));
+        let read = each_tick(reader, pool, from, until, budget, |at, tick| {
+            ticks.push((at, tick));
         })?;
         if read == budget {
             // It may have been cut short.
             return Ok(until_s);
         }
-        ticks.iter().for_each(|(at, bucket)| take(*at, bucket));
+        ticks.iter().for_each(|(at, tick)| take(*at, tick));
         (until_s, budget) = (from_s, budget - read);
     }
     Ok(until_s)
@@ -151,9 +178,10 @@ fn each_tick(
     mut from: Instant,
     until: Instant,
     limit: u32,
-    mut take: impl FnMut(Instant, &Bucket),
+    mut take: impl FnMut(Instant, Stretch),
 ) -> Result<u32, JournalError> {
     let mut read = 0;
+    let mut follower = Follower::new(reader, pool, from, until)?;
     while read < limit {
         let page = reader.ticks_by_time(pool, from, until, TICKS_PER_PAGE.min(limit - read))?;
         let Some(last) = page.last() else { break };
@@ -161,8 +189,14 @@ fn each_tick(
         from = last.entry.at.saturating_add(Duration::from_nanos(1));
         read += u32::try_from(page.len()).unwrap_or(u32::MAX);
         for stored in &page {
-            take(stored.entry.at, &Bucket::of(&stored.entry.body));
+            let body = &stored.entry.body;
+            let changed = body.observation().and_then(|seen| follower.next(seen));
+            let changes = Vec::from_iter(changed);
+            take(stored.entry.at, Stretch { sums: Bucket::of(body), changes });
         }
+    }
+    for (at, changed) in follower.rest() {
+        take(at, Stretch { changes: vec![changed], ..Stretch::default() });
     }
     Ok(read)
 }

@@ -16,7 +16,13 @@ const TOKEN: &str = "0123456789abcdef";
 fn source() -> Source {
     let gateway = Some(GatewayTotals { unroutable: 7, ..GatewayTotals::default() });
     let status = Status { version: "1.2.3".to_owned(), gateway, ..Status::default() };
-    Source { status: Arc::new(move || status.clone()), journal: None, controls: None, live: true }
+    Source {
+        status: Arc::new(move || status.clone()),
+        journal: None,
+        controls: None,
+        figures: None,
+        live: true,
+    }
 }
 
 #[tokio::test]
@@ -26,10 +32,10 @@ async fn it_answers_what_it_has_and_refuses_the_rest() {
         ("GET /healthz", vec!["HTTP/1.1 200", "\r\n\r\nok\n"]),
         ("GET /metrics?x=1", vec!["HTTP/1.1 200", "preheat_build_info{version=\"1.2.3\"} 1\n"]),
         ("GET /metrics", vec!["preheat_gateway_unroutable_requests_total 7\n"]),
-        ("GET /status", vec!["\"gateway\":{", "\"unroutable\":7", "cache-control: no-store"]),
-        ("GET /status", vec!["HTTP/1.1 200", "application/json", "\"version\":\"1.2.3\""]),
-        ("HEAD /status", vec!["HTTP/1.1 200", "application/json"]),
-        ("POST /status", vec!["HTTP/1.1 405", "allow: GET,HEAD"]),
+        ("GET /api/v1/fleet", vec!["\"unroutable\":7", "cache-control: no-store"]),
+        ("GET /api/v1/fleet", vec!["HTTP/1.1 200", "application/json", "\"version\":\"1.2.3\""]),
+        ("HEAD /api/v1/fleet", vec!["HTTP/1.1 200", "application/json"]),
+        ("POST /api/v1/fleet", vec!["HTTP/1.1 405", "allow: GET,HEAD"]),
         ("DELETE /api/v1/fleet", vec!["HTTP/1.1 405"]),
         ("GET /", vec!["HTTP/1.1 200", "text/html", "<title>"]),
         ("GET /nothing", vec!["HTTP/1.1 404"]),
@@ -46,7 +52,7 @@ async fn it_answers_what_it_has_and_refuses_the_rest() {
 #[tokio::test]
 async fn every_answer_forbids_what_a_page_need_not_do() {
     let server = Server::of(source(), None).await;
-    for path in ["/", "/status", "/api/v1/fleet", "/nothing", "/api/v1/pools/x"] {
+    for path in ["/", "/metrics", "/api/v1/fleet", "/nothing", "/api/v1/pools/x"] {
         let answer = server.ask(&format!("GET {path}"), "").await.to_lowercase();
         for part in [
             "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'",
@@ -68,7 +74,7 @@ async fn with_a_token_nothing_but_the_page_and_the_probe_is_open() {
     let right = format!("Authorization: Bearer {TOKEN}\r\n");
     let wrong = "Authorization: Bearer 0123456789abcdeF\r\n";
     let other_host = "Host: preheat.example\r\n";
-    for path in ["/status", "/metrics", "/api/v1/fleet", "/api/v1/pools/chat", "/nothing"] {
+    for path in ["/metrics", "/api/v1/fleet", "/api/v1/pools/chat", "/nothing"] {
         for headers in ["", wrong, &format!("Authorization: {TOKEN}\r\n")] {
             let answer = server.ask(&format!("GET {path}"), headers).await;
             assert!(answer.starts_with("HTTP/1.1 401"), "{path}: {answer}");
@@ -118,7 +124,7 @@ async fn a_silent_client_is_cut_off() {
     let server = Server::of(source(), None).await;
     // Half a head. Time passes by itself while everybody waits.
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    stream.write_all(b"GET /status HTTP/1.1\r\nHost:").await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost:").await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");

@@ -23,7 +23,9 @@ fn shape(value: &Value) -> Value {
 #[tokio::test]
 async fn answers_have_the_shape_that_is_promised() {
     let mut world = World::new();
-    world.drive(60, 20);
+    world.drive(30, 20);
+    world.reconfigure(7);
+    world.drive(30, 20);
     let server = world.serve(None).await;
     crate::spent::known(&server).await;
     let fleet = server.json("/api/v1/fleet", 200).await;
@@ -162,7 +164,7 @@ async fn everything_that_is_described_is_there() {
     let server = world.serve(None).await;
     let document = server.json("/api/v1/openapi.json", 200).await;
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 13);
+    assert_eq!(paths.len(), 15);
     // Streams, what is asked with a body, and what must have been asked for have tests of their own.
     let is_plain = |path: &str| !path.ends_with("/events") && !path.ends_with("/{id}");
     let asked = paths.iter().filter(|(path, item)| is_plain(path) && item["get"].is_object());
@@ -177,11 +179,14 @@ async fn everything_that_is_described_is_there() {
 async fn a_journal_after_the_fact_is_told_like_a_running_preheat() {
     let mut world = World::new();
     world.drive(60, 20);
+    // What is remembered is told by the journal's last checkpoint.
+    world.end();
     let status = preheat_web::journal_status(&world.path()).unwrap();
     let source = preheat_web::Source {
         status: std::sync::Arc::new(move || status.clone()),
         journal: Some(world.path()),
         controls: None,
+        figures: None,
         live: false,
     };
     let of_journal = crate::world::Server::of(source, None).await;
@@ -195,7 +200,12 @@ async fn a_journal_after_the_fact_is_told_like_a_running_preheat() {
     assert_eq!((&a["gateway"], &a["totals"]), (&Value::Null, &Value::Null));
     assert_eq!(b["gateway"]["completions"], json!(60 * 20));
     assert_eq!(b["totals"]["ticks"], json!(60));
-    assert_eq!(a["clock"]["now_s"], a["summary"]["last_tick_s"]);
+    let starts = a["cold_starts"].as_array().unwrap();
+    assert_eq!(
+        starts[0],
+        json!({"took_s": 20.0, "phases_s": starts[0]["phases_s"], "given_up_in": null})
+    );
+    assert_eq!(starts[0]["phases_s"]["loading"], json!(20.0));
     for answer in [&mut a, &mut b] {
         for known_to_one in ["live", "clock", "controls", "gateway", "totals"] {
             answer[known_to_one] = Value::Null;

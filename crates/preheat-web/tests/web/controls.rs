@@ -22,6 +22,7 @@ async fn server(folder: &tempfile::TempDir, read: Option<&str>) -> Server {
         status: Arc::new(Status::default),
         journal: None,
         controls: Some(Arc::new(board)),
+        figures: None,
         live: true,
     };
     Server::with_control_token(source, read, Some(CONTROL)).await

@@ -181,3 +181,30 @@ async fn sizing_and_the_lesson_are_the_libraries() {
     let lesson = server.json("/api/v1/lab", 200).await;
     assert_eq!(lesson, serde_json::to_value(LESSON).unwrap());
 }
+
+#[tokio::test]
+async fn a_pools_past_has_the_figures_for_sizing() {
+    let mut world = World::new();
+    // A quarter of an hour at half a request per second, and another at four.
+    world.drive(451, 1);
+    world.drive(450, 8);
+    let server = world.serve(None).await;
+    assert_eq!(server.json("/api/v1/lab/figures", 200).await, json!(["chat"]));
+    let figures = server.json("/api/v1/lab/figures/chat", 200).await;
+    let told = ["qps", "quiet_qps", "growth_qps_per_min"].map(|name| figures[name].clone());
+    assert_eq!(told, [json!(4.0), json!(0.5), json!(3.5)], "{figures}");
+    let pool = server.json("/api/v1/pools/chat", 200).await;
+    let decision = &pool["summary"]["decision"];
+    for (figure, known) in [
+        ("latency_s", "service_time_s"),
+        ("max_num_seqs", "concurrency_cap"),
+        ("cold_start_s", "cold_start_p50_s"),
+    ] {
+        assert_eq!(figures[figure], decision[known], "{figures}");
+    }
+    // Its engines count no tokens.
+    assert_eq!(figures["input_tokens"], Value::Null);
+    assert!(figures["notes"].to_string().contains("tokens: this past does not tell"));
+    let unknown = server.json("/api/v1/lab/figures/other", 404).await;
+    assert_eq!(unknown["hint"], "there are: chat");
+}

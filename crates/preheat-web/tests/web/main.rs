@@ -7,6 +7,7 @@ mod answers;
 mod controls;
 mod events;
 mod lab;
+mod reconfigured;
 mod spent;
 mod what_if;
 mod world;

@@ -73,7 +73,7 @@ async fn without_a_journal_nothing_is_told_of_it() {
         pools: vec![preheat_api::status::PoolStatus::default()],
         ..preheat_api::status::Status::default()
     });
-    let source = Source { status, journal: None, controls: None, live: true };
+    let source = Source { status, journal: None, controls: None, figures: None, live: true };
     let fleet = Server::of(source, None).await.json("/api/v1/fleet", 200).await;
     assert_eq!(fleet["pools"][0]["spent"], Value::Null);
 }

@@ -103,7 +103,7 @@ async fn one_that_is_stopped_ends_without_a_result() {
 #[tokio::test]
 async fn where_no_journal_is_kept_there_is_no_past() {
     let status = std::sync::Arc::new(preheat_api::status::Status::default);
-    let source = Source { status, journal: None, controls: None, live: true };
+    let source = Source { status, journal: None, controls: None, figures: None, live: true };
     let server = Server::of(source, None).await;
     let refusal = server.json(PATH, 404).await;
     assert_eq!(refusal["error"], "no journal is kept");

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use preheat_api::status::{ClockStatus, Status};
 use preheat_core::{
-    Action, Concurrency, GatewayObservation, Instant, LatencyWindow, Memory, Observation,
-    PolicySpec, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Sample,
+    Action, Concurrency, Controls, GatewayObservation, Instant, LatencyWindow, Memory, Observation,
+    Policy, PolicySpec, ReplicaCount, ReplicaId, ReplicaObservation, ReplicaPhase, Sample,
+    ScheduledDemand,
 };
 use preheat_runtime::control_board::{ControlBoard, PoolBounds};
 use preheat_runtime::controller::Controller;
@@ -34,19 +35,49 @@ pub(crate) struct World {
     replicas: Vec<(ReplicaId, ReplicaPhase, Instant)>,
     next_id: u64,
     now: Instant,
+    /// What an operator has ordered.
+    pub(crate) controls: Controls,
+    /// What is announced.
+    pub(crate) scheduled: Vec<ScheduledDemand>,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::open(folder.path().join("journal.db"), JournalOptions::default());
-        let spec = PolicySpec { replicas_max: ReplicaCount(6), ..PolicySpec::default() };
-        let policy = spec.validate().unwrap();
         let pool = PoolId("chat".to_owned());
-        let controller = Controller::new(pool, 1, policy, Memory::default());
+        let controller = Controller::new(pool, 1, policy(6), Memory::default());
         let controller = controller.with_journal(journal.clone());
         let now = Instant::ORIGIN.saturating_add(Duration::from_secs(BEGIN_S));
-        Self { folder, journal, controller, replicas: Vec::new(), next_id: 0, now }
+        Self {
+            folder,
+            journal,
+            controller,
+            replicas: Vec::new(),
+            next_id: 0,
+            now,
+            controls: Controls::default(),
+            scheduled: Vec::new(),
+        }
+    }
+
+    /// Its configuration is read anew: at most so many replicas.
+    pub(crate) fn reconfigure(&mut self, replicas_max: u32) {
+        self.controller.set_policy(policy(replicas_max));
+    }
+
+    /// preheat ends.
+    pub(crate) fn end(&mut self) {
+        self.controller.shutdown(self.now);
+        assert_eq!(self.journal.flush().failure, None);
+    }
+
+    /// preheat ends, and begins again with at most so many replicas.
+    pub(crate) fn restart(&mut self, replicas_max: u32) {
+        self.end();
+        let (pool, memory) = (self.controller.pool().clone(), self.controller.memory().clone());
+        let controller = Controller::new(pool, 1, policy(replicas_max), memory);
+        self.controller = controller.with_journal(self.journal.clone());
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -74,6 +105,8 @@ impl World {
         }
         let observation = Observation {
             gateway: Some(gateway(now, arrivals)),
+            controls: self.controls,
+            scheduled: self.scheduled.clone(),
             ..Observation::of(
                 self.controller.next_tick(),
                 now,
@@ -114,7 +147,7 @@ impl World {
         let now = self.now;
         let status = Status {
             version: "1.2.3".to_owned(),
-            clock: ClockStatus { now, scale: 20.0, ..ClockStatus::default() },
+            clock: ClockStatus { now, scale: 20.0 },
             pools: vec![self.controller.status()],
             ..Status::default()
         };
@@ -126,12 +159,18 @@ impl World {
                 status: Arc::new(move || status.clone()),
                 journal: Some(self.path()),
                 controls: Some(Arc::new(board)),
+                figures: None,
                 live: true,
             },
             token,
         )
         .await
     }
+}
+
+fn policy(replicas_max: u32) -> Policy {
+    let spec = PolicySpec { replicas_max: ReplicaCount(replicas_max), ..PolicySpec::default() };
+    spec.validate().unwrap()
 }
 
 /// Every request takes a while, so a ready replica has all that came in it, up to its slots.

@@ -89,7 +89,8 @@ async fn control(args: ControllerArgs) -> anyhow::Result<Answer> {
     let controller = controller.map_err(failed)?;
     let (stopping, stopped) = watch::channel(false);
     let status = status_source(controller.statuses(), clock, journal.clone());
-    let source = Source { status, journal: Some(journal_file), controls: None, live: true };
+    let source =
+        Source { status, journal: Some(journal_file), controls: None, figures: None, live: true };
     let publisher_task = publisher
         .map(|publisher| tokio::spawn(publisher.serve(controller.counts(), stopped.clone())));
     let admin_task = tokio::spawn(admin.serve(source, up::until(stopped.clone())));
@@ -144,16 +145,11 @@ async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn status_source(pools: PoolStatuses, clock: Clock, journal: Journal) -> StatusSource {
     let started_at = clock.now();
     Arc::new(move || {
-        let (now, anchor) = (clock.now(), clock.anchor());
+        let now = clock.now();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: now.since(started_at).as_secs_f64(),
-            clock: ClockStatus {
-                wall_unix_nanos: anchor.wall_unix_nanos,
-                model: anchor.model,
-                scale: anchor.scale.get(),
-                now,
-            },
+            clock: ClockStatus { scale: clock.anchor().scale.get(), now },
             journal: Some(journal.health()),
             gateway: None,
             pools: pools.get(),

@@ -23,7 +23,7 @@ pub(crate) fn source(journal: &Path) -> anyhow::Result<Source> {
         hinted_if(error, hint)
     })?;
     let status = status_source(journal.clone(), first);
-    Ok(Source { status, journal: Some(journal), controls: None, live: false })
+    Ok(Source { status, journal: Some(journal), controls: None, figures: None, live: false })
 }
 
 /// Serves the page until Ctrl-C; prints its address, with the place in it that is meant.

@@ -7,6 +7,7 @@ use preheat_api::import::{Imported, kubernetes, local, read};
 
 use crate::cli::{ImportArgs, ImportTo};
 use crate::failure::{Answer, hinted, hinted_if};
+use crate::wording::counted;
 
 pub(crate) fn run(args: &ImportArgs) -> anyhow::Result<Answer> {
     let is_stdin = args.file.as_os_str() == "-";
@@ -44,10 +45,10 @@ fn summary(all: &[Imported], file: &Path) -> String {
     for imported in all {
         let lost = imported.notes.iter().filter(|note| note.line > 0);
         text.push_str(&format!(
-            "{} {}: {} keys not carried over\n",
+            "{} {}: {} not carried over\n",
             imported.kind,
             imported.full_name(),
-            lost.clone().count()
+            counted(lost.clone().count() as u64, "key", "keys")
         ));
         for note in lost {
             text.push_str(&format!(

@@ -76,6 +76,9 @@ pub(crate) fn progress_text(progress: &LoadProgress) -> String {
     )
 }
 
+/// Tokens of an event, in the mean, from which on they are told: a server may join two now and then.
+const TOKENS_SEVERAL: f64 = 1.5;
+
 /// The report as people read it.
 pub(crate) fn report_text(report: &LoadReport) -> String {
     let mut text = String::new();
@@ -102,7 +105,13 @@ pub(crate) fn report_text(report: &LoadReport) -> String {
         ("sender lag", &report.lag_s),
     ] {
         if let Some(Quantiles { p50, p90, p99, .. }) = quantiles {
-            let _ = writeln!(text, "{name:<12} p50 {p50:.3} s   p90 {p90:.3} s   p99 {p99:.3} s");
+            let _ = write!(text, "{name:<12} p50 {p50:.3} s   p90 {p90:.3} s   p99 {p99:.3} s");
+            // Beside the time of a token, that between events of several looks like a contradiction.
+            let tokens = report.tokens_per_event().filter(|tokens| *tokens > TOKENS_SEVERAL);
+            if let ("ITL", Some(tokens)) = (name, tokens) {
+                let _ = write!(text, "   (between events of {tokens:.1} tokens)");
+            }
+            text.push('\n');
         }
     }
     let _ = writeln!(text, "streams cut  {}", report.streams_cut);
@@ -110,4 +119,28 @@ pub(crate) fn report_text(report: &LoadReport) -> String {
         let _ = writeln!(text, "error        {kind}: {count}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_between_events_of_several_tokens_is_told_as_such() {
+        let quantiles = r#"{"p50":0.4,"p90":0.4,"p99":0.4,"max":0.4,"mean":0.4}"#;
+        let itl = |output_tokens: u64| {
+            let report = format!(
+                r#"{{"requests":1,"completed":1,"failed":0,"unfinished":0,"not_sent":0,
+                "errors":{{}},"streams_cut":0,"retries":0,"input_tokens":9,
+                "output_tokens":{output_tokens},"events":10,"usage_missing":0,"prompts_clipped":0,
+                "duration_s":1.0,"time_scale":20.0,"itl_s":{quantiles}}}"#
+            );
+            let report: LoadReport = serde_json::from_str(&report).expect("a report");
+            let text = report_text(&report);
+            text.lines().find(|line| line.starts_with("ITL")).expect("ITL").to_owned()
+        };
+        let plain = "ITL          p50 0.400 s   p90 0.400 s   p99 0.400 s";
+        assert_eq!(itl(11), plain);
+        assert_eq!(itl(132), format!("{plain}   (between events of 13.2 tokens)"));
+    }
 }

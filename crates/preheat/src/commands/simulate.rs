@@ -57,7 +57,11 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<Answer> {
         seed: args.pool.seed,
     };
     let trace = traces::prepare(&request, |note| line.print(&format!("note: {note}")))?;
-    let workload = pool::workload(&args.pool, args.trace.clone(), trace)?;
+    let mut workload = pool::workload(&args.pool, args.trace.clone(), trace)?;
+    let spec = &mut workload.spec;
+    spec.tick_interval = args.tick_interval;
+    spec.staleness_max = spec.staleness_max.max(args.tick_interval);
+    spec.arrival_window = spec.arrival_window.max(args.tick_interval);
     line.draw(&format!("simulating {} requests", workload.trace.requests.len()));
     let began = Instant::now();
     let mut report = match &scaled_by {

@@ -139,7 +139,8 @@ async fn up(config: LocalConfig, stop: impl Future<Output = ()>) -> anyhow::Resu
     let gateway = Gateway::new(gateway_config(&config, &clock), clock.clone(), routes);
     let stats = gateway.stats();
     let status = StatusParts::new(&config, &clock, &journal, &world, &loops, stats).source();
-    let source = Source { status, journal: Some(journal_file), controls, live: true };
+    let source =
+        Source { status, journal: Some(journal_file), controls, figures: None, live: true };
     let admin_task = tokio::spawn(admin.serve(source, until(stopped.clone())));
     let gateway_task =
         tokio::spawn(serve_gateway(gateway, gateway_listener, until(stopped.clone())));

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
-use preheat_api::status::{PoolStatus, Status};
+use preheat_api::status::PoolTotals;
+use preheat_api::v1::{Fleet, Pool, PoolSummary};
 
 /// Far beyond what anything here takes; reached only by a test that fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -186,34 +187,38 @@ impl Stage {
         pids
     }
 
-    /// What a running preheat says, once it says anything.
-    pub(crate) async fn status(&self) -> Status {
-        eventually_within(self.patience, "a status", async || self.status_now().await).await
+    /// What a running preheat says of all pools, once it says anything.
+    pub(crate) async fn fleet(&self) -> Fleet {
+        eventually_within(self.patience, "an answer", async || self.fleet_now().await).await
     }
 
-    pub(crate) async fn status_now(&self) -> Option<Status> {
-        let answer = http::get(self.admin(), "/status").await.ok()?;
+    pub(crate) async fn fleet_now(&self) -> Option<Fleet> {
+        let answer = http::get(self.admin(), "/api/v1/fleet").await.ok()?;
         serde_json::from_str(&answer.body).ok()
     }
 
-    /// Waits until the first pool shows something.
-    pub(crate) async fn pool<T>(&self, what: &str, look: impl Fn(&PoolStatus) -> Option<T>) -> T {
-        self.pools(what, |pools| look(pools.first()?)).await
+    /// Waits until the pool named `chat` shows something.
+    pub(crate) async fn pool<T>(&self, what: &str, look: impl Fn(&Pool) -> Option<T>) -> T {
+        let seen = async || {
+            let answer = http::get(self.admin(), "/api/v1/pools/chat").await.ok()?;
+            look(&serde_json::from_str(&answer.body).ok()?)
+        };
+        eventually_within(self.patience, what, seen).await
     }
 
-    /// Waits until the pools show something.
+    /// Waits until the pools show something at one moment.
     pub(crate) async fn pools<T>(
         &self,
         what: &str,
-        look: impl Fn(&[PoolStatus]) -> Option<T>,
+        look: impl Fn(&[PoolSummary]) -> Option<T>,
     ) -> T {
-        let seen = async || self.status_now().await.and_then(|status| look(&status.pools));
+        let seen = async || self.fleet_now().await.and_then(|fleet| look(&fleet.pools));
         eventually_within(self.patience, what, seen).await
     }
 
     /// Waits until this many are ready, and gives their ids and pids.
     pub(crate) async fn ready(&self, count: usize) -> Vec<(u64, i32)> {
-        let look = |pool: &PoolStatus| {
+        let look = |pool: &Pool| {
             let ready = pool.replicas.iter().filter(|replica| replica.phase == "ready");
             let pids = ready.map(|r| Some((r.id.0, i32::try_from(r.pid?).ok()?)));
             let pids: Vec<(u64, i32)> = pids.collect::<Option<_>>()?;
@@ -226,6 +231,11 @@ impl Stage {
     pub(crate) fn replay_agrees(&self) -> u64 {
         replay_agrees(self, &self.state())
     }
+}
+
+/// What a pool of a running preheat came to.
+pub(crate) fn totals(pool: &Pool) -> &PoolTotals {
+    pool.totals.as_ref().expect("it runs")
 }
 
 /// Fails unless deciding all of this journal again gives the same; how many ticks there were.

@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
-use preheat_api::status::PoolStatus;
-use preheat_core::Instant;
+use preheat_api::v1::Pool;
 
 use crate::common::http::{self, Ending};
-use crate::common::{MODEL, Stage, eventually};
+use crate::common::{MODEL, Stage, eventually, totals};
 use crate::skeleton::{own, skeleton};
 use crate::steps::{
     SLOTS, a_crash_is_recovered_from, a_queue_brings_a_second, a_scale_down_cuts_no_stream,
@@ -55,13 +54,15 @@ async fn it_starts_queues_drains_and_crashes_as_preheat_takes_it_to() {
     its_metrics_are_the_emulators(&stage).await;
     give_way(first[0].1);
     a_queue_brings_a_second(&stage).await;
-    a_scale_down_cuts_no_stream(
+    let seen_inside = a_scale_down_cuts_no_stream(
         &stage,
+        1500,
         async || pin_at_one(&stage).await,
         "one replica",
-        |pool| pool.totals.drains >= 1 && pool.replicas.len() == 1,
+        |pool| totals(pool).drains >= 1 && pool.replicas.len() == 1,
     )
     .await;
+    assert!(seen_inside, "no stream was inside the one that drained");
 
     // Its log tells when weights load and when it warms up.
     let pool = starts_were_measured(&stage);
@@ -83,13 +84,13 @@ async fn it_starts_queues_drains_and_crashes_as_preheat_takes_it_to() {
 /// An operator orders one, while there is a stream in each of two. Starts take minutes here, so that by
 /// itself preheat holds what it once needed for an hour.
 async fn pin_at_one(stage: &Stage) {
-    let both = |pool: &PoolStatus| {
+    let both = |pool: &Pool| {
         let mut ready = pool.replicas.iter().filter(|replica| replica.phase == "ready");
         ready.all(|replica| replica.outstanding == Some(1)).then_some(())
     };
     stage.pool("a stream in each", both).await;
-    let now = stage.pool("a tick", |pool| pool.last_tick_at).await;
-    let until_s = now.since(Instant::ORIGIN).as_secs_f64() + 6.0 * 3_600.0;
+    let now = stage.pool("a tick", |pool| pool.summary.last_tick_s).await;
+    let until_s = now + 6.0 * 3_600.0;
     let body = format!(r#"{{"pinned": {{"replicas": 1, "until_s": {until_s}}}}}"#);
     let path = "/api/v1/pools/chat/controls";
     let taken = http::put(stage.admin(), path, TOKEN, &body).await.expect("answers");
@@ -113,7 +114,7 @@ fn give_way(process_group: i32) {
 
 /// Where the first ready replica listens.
 async fn address(stage: &Stage, phase: &str) -> SocketAddr {
-    let address = |pool: &PoolStatus| {
+    let address = |pool: &Pool| {
         let replica = pool.replicas.iter().find(|replica| replica.phase == phase)?;
         replica.address.as_deref()?.parse().ok()
     };

@@ -1,7 +1,5 @@
 //! What an operator orders, from a request to engines and the journal.
 
-use preheat_core::Instant;
-
 use crate::common::{Stage, http};
 
 const TOKEN: &str = "0123456789abcdef";
@@ -14,8 +12,8 @@ async fn a_pinned_count_is_started_recorded_and_replayed() {
     let config = stage.config(50.0, pool, "emulated: {}");
     let config = config.replace("admin: {", &format!("admin: {{controlTokenFile: '{token}', "));
     let mut up = stage.up(&config);
-    let now = stage.pool("a tick", |pool| pool.last_tick_at).await;
-    let until_s = now.since(Instant::ORIGIN).as_secs_f64() + 6.0 * 3_600.0;
+    let now = stage.pool("a tick", |pool| pool.summary.last_tick_s).await;
+    let until_s = now + 6.0 * 3_600.0;
     let path = "/api/v1/pools/chat/controls";
     let body = format!(r#"{{"pinned": {{"replicas": 2, "until_s": {until_s}}}}}"#);
     let refused = http::put(stage.admin(), path, "wrong-0123456789", &body).await.expect("answers");

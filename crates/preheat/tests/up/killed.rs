@@ -32,7 +32,7 @@ async fn after_sigkill_under_load_the_next_preheat_adopts_the_engines() {
     assert_eq!(after[2].0, 2, "a number that none had");
     let answer = http::complete(stage.gateway(), MODEL, 20).await.expect("an answer");
     assert_eq!(answer.status, 200);
-    let restarts = |pool: &preheat_api::status::PoolStatus| {
+    let restarts = |pool: &preheat_api::v1::Pool| {
         Some(pool.replicas.iter().map(|replica| replica.restarts).sum::<u32>())
     };
     assert_eq!(stage.pool("restarts", restarts).await, 0);

@@ -1,9 +1,9 @@
 //! From zero, to zero, to sleep and back.
 
-use preheat_api::status::PoolStatus;
+use preheat_api::v1::Pool;
 
 use crate::common::http;
-use crate::common::{MODEL, Stage, eventually};
+use crate::common::{MODEL, Stage, eventually, totals};
 
 /// Quick to forget demand, so that a scale-down comes within a second.
 const FORGETFUL: &str = "arrivalWindow: 10s, coldStart: {p50: 20s, p90: 20s}, \
@@ -14,15 +14,15 @@ async fn a_request_wakes_a_pool_from_zero_and_is_answered_and_the_pool_goes_back
     let stage = Stage::new();
     let pool = format!("minReplicas: 0, maxReplicas: 1, {FORGETFUL}");
     let mut up = stage.up(&stage.config(50.0, &pool, "emulated: {}"));
-    stage.pool("a tick", |pool| (pool.totals.ticks > 0).then_some(())).await;
+    stage.pool("a tick", |pool| (totals(pool).ticks > 0).then_some(())).await;
     assert_eq!(stage.engines(), [0; 0]);
     let request = tokio::spawn(http::complete(stage.gateway(), MODEL, 20));
-    let held = |pool: &PoolStatus| (pool.gateway.as_ref()?.held == 1).then_some(());
+    let held = |pool: &Pool| (pool.gateway.as_ref()?.held == 1).then_some(());
     stage.pool("a held request", held).await;
     let answer = request.await.expect("no panic").expect("an answer");
     assert_eq!(answer.status, 200, "{answer:?}");
-    let at_zero = |pool: &PoolStatus| {
-        (pool.totals.stops == 1 && pool.replicas.is_empty()).then_some(pool.desired)
+    let at_zero = |pool: &Pool| {
+        (totals(pool).stops == 1 && pool.replicas.is_empty()).then_some(pool.summary.desired)
     };
     assert_eq!(stage.pool("zero again", at_zero).await, 0);
     assert_eq!(stage.engines(), [0; 0]);
@@ -45,10 +45,10 @@ async fn a_replica_in_standby_is_woken_by_demand_rather_than_another_started() {
     let stage = Stage::new();
     let pool = format!("minReplicas: 0, maxReplicas: 1, standby: {{replicas: 1}}, {FORGETFUL}");
     let mut up = stage.up(&stage.config(50.0, &pool, "emulated: {}"));
-    stage.status().await;
+    stage.fleet().await;
     let first = http::complete(stage.gateway(), MODEL, 20).await.expect("an answer");
     assert_eq!(first.status, 200, "{first:?}");
-    let asleep = |pool: &PoolStatus| {
+    let asleep = |pool: &Pool| {
         let replica = pool.replicas.first()?;
         (replica.phase == "standby").then_some(replica.address.clone()?)
     };
@@ -62,7 +62,7 @@ async fn a_replica_in_standby_is_woken_by_demand_rather_than_another_started() {
 
     let second = http::complete(stage.gateway(), MODEL, 20).await.expect("an answer");
     assert_eq!(second.status, 200, "{second:?}");
-    let woken = |pool: &PoolStatus| (pool.totals.wakes == 1).then_some(pool.totals.starts);
+    let woken = |pool: &Pool| (totals(pool).wakes == 1).then_some(totals(pool).starts);
     assert_eq!(stage.pool("a wake", woken).await, 1);
     assert_eq!(stage.engines(), engines);
     assert!(up.terminate().await.success());

@@ -1,7 +1,7 @@
 //! It starts, serves, tells, and stops.
 
 use nix::sys::signal::Signal;
-use preheat_api::status::PoolStatus;
+use preheat_api::v1::Pool;
 use serde_json::Value;
 
 use crate::common::http::{self, Ending};
@@ -27,7 +27,7 @@ async fn it_starts_serves_and_tells() {
         (404, &"model_not_found".into())
     );
 
-    let served = |pool: &PoolStatus| (pool.gateway.as_ref()?.completions == 2).then_some(());
+    let served = |pool: &Pool| (pool.gateway.as_ref()?.completions == 2).then_some(());
     stage.pool("two completions", served).await;
     status_is_complete(&stage);
     metrics_are_an_exposition(&stage).await;
@@ -38,9 +38,10 @@ async fn it_starts_serves_and_tells() {
 }
 
 /// Until it is so, every status must say the same in its counts as in its list.
-fn both_ready(pool: &PoolStatus) -> Option<()> {
+fn both_ready(pool: &Pool) -> Option<()> {
     let ready = pool.replicas.iter().filter(|replica| replica.phase == "ready").count();
-    let counted = (pool.ready as usize, (pool.ready + pool.starting) as usize);
+    let counted =
+        (pool.summary.ready as usize, (pool.summary.ready + pool.summary.starting) as usize);
     assert_eq!(counted, (ready, pool.replicas.len()), "{pool:?}");
     (ready == 2).then_some(())
 }
@@ -144,10 +145,11 @@ async fn sigterm_before_anything_is_ready_turns_held_requests_away_and_leaves_no
     let stage = Stage::new();
     let pool = "maxReplicas: 1, coldStart: {p50: 1h, p90: 1h}";
     let mut up = stage.up(&stage.config(50.0, pool, "emulated: {}"));
-    stage.status().await;
+    stage.fleet().await;
     let request = tokio::spawn(http::complete(stage.gateway(), MODEL, 5));
-    let held =
-        |pool: &PoolStatus| (pool.gateway.as_ref()?.held == 1 && pool.starting == 1).then_some(());
+    let held = |pool: &Pool| {
+        (pool.gateway.as_ref()?.held == 1 && pool.summary.starting == 1).then_some(())
+    };
     stage.pool("a held request", held).await;
     assert_eq!(up.terminate().await.code(), Some(0));
     let answer = request.await.expect("no panic").expect("an answer");

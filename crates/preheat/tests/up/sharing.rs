@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use preheat_api::status::PoolStatus;
+use preheat_api::v1::PoolSummary;
 use tokio::task::JoinHandle;
 
 use crate::common::Stage;
 use crate::common::http;
 
-/// Up to two replicas of one slot each, quick to start and quick to forget demand. An aim that is
-/// easily met, so that no rule that holds for long is worth its price.
-const POOL: &str = "minReplicas: 1, maxReplicas: 2, slo: {ttft: 10m, quantile: 0.5}, \
+/// Up to two replicas of one slot each, quick to start and quick to forget demand. Of four clients
+/// whose answers take 12 s, each waits for 36 s at one replica and for 12 s at two: one is never
+/// enough for them, and two always are.
+const POOL: &str = "minReplicas: 1, maxReplicas: 2, slo: {ttft: 20s, quantile: 0.5}, \
                     arrivalWindow: 10s, serviceTime: 10s, coldStart: {p50: 10s, p90: 10s}, \
                     behavior: {scaleDown: {stabilizationWindow: 20s}}";
 const ENGINE: &str = "emulated: {maxNumSeqs: 1}";
@@ -53,9 +54,11 @@ impl Clients {
 
 /// Waits until so many of each pool are ready, `chat` first, and there never are more than GPUs.
 async fn until_ready(stage: &Stage, expected: [u32; 2]) {
-    let look = |pools: &[PoolStatus]| {
+    let look = |pools: &[PoolSummary]| {
         let [chat, batch] = pools else { return None };
-        let existing = chat.replicas.len() + batch.replicas.len();
+        let existing =
+            |pool: &PoolSummary| pool.ready + pool.starting + pool.standby + pool.draining;
+        let existing = existing(chat) + existing(batch);
         assert!(existing <= 3, "{existing} replicas on three GPUs: {pools:?}");
         ([chat.ready, batch.ready] == expected).then_some(())
     };
@@ -69,12 +72,12 @@ async fn the_more_important_pool_gets_the_gpu_and_gives_it_back() {
     let pools = [("chat", "m", important.as_str(), ENGINE), ("batch", "n", POOL, ENGINE)];
     let mut up = stage.up(&stage.config_of(50.0, "gpuSlots: 3\n", &pools));
     until_ready(&stage, [1, 1]).await;
-    let of_batch = Clients::start(&stage, "n", 2);
+    let of_batch = Clients::start(&stage, "n", 4);
     until_ready(&stage, [1, 2]).await;
 
-    let of_chat = Clients::start(&stage, "m", 2);
+    let of_chat = Clients::start(&stage, "m", 4);
     until_ready(&stage, [2, 1]).await;
-    let taken = |pools: &[PoolStatus]| {
+    let taken = |pools: &[PoolSummary]| {
         let quota = pools.last()?.quota.as_ref()?;
         (quota.replicas_allowed == 1 && quota.taken_by == ["chat"]).then_some(())
     };

@@ -3,11 +3,11 @@
 use std::fs;
 
 use nix::sys::signal::Signal;
-use preheat_api::status::PoolStatus;
+use preheat_api::v1::Pool;
 use preheat_core::Reason;
 
 use crate::common::http::{self, Ending};
-use crate::common::{MODEL, PROGRAM, Stage, eventually, kill};
+use crate::common::{MODEL, PROGRAM, Stage, eventually, kill, totals};
 
 /// An engine run by a command, as a user's own would be, with a fault.
 fn faulty(fault: &str, cold_start: &str) -> String {
@@ -31,7 +31,7 @@ async fn an_engine_killed_mid_stream_loses_only_what_had_begun() {
     let gateway = stage.gateway();
     let waiting: Vec<_> =
         (0..4).map(|_| tokio::spawn(http::complete(gateway, MODEL, 10))).collect();
-    let queued = |pool: &PoolStatus| {
+    let queued = |pool: &Pool| {
         let mut outstanding = pool.replicas.iter().filter_map(|replica| replica.outstanding);
         outstanding.all(|n| n == 3).then_some(())
     };
@@ -49,7 +49,7 @@ async fn an_engine_killed_mid_stream_loses_only_what_had_begun() {
         let answer = request.await.expect("no panic").expect("an answer");
         assert_eq!(answer.status, 200, "{answer:?}");
     }
-    let restarted = |pool: &PoolStatus| {
+    let restarted = |pool: &Pool| {
         let replica = pool.replicas.iter().find(|replica| replica.id.0 == before[0].0)?;
         (replica.restarts == 1 && replica.phase == "ready").then_some(replica.pid)
     };
@@ -71,7 +71,7 @@ async fn an_engine_that_keeps_crashing_is_started_again_and_requests_get_through
         let answer = http::complete(stage.gateway(), MODEL, 5).await.expect("an answer");
         assert_eq!(answer.status, 200, "held until the engine is back: {answer:?}");
     }
-    let restarts = |pool: &PoolStatus| {
+    let restarts = |pool: &Pool| {
         let restarts = pool.replicas.first()?.restarts;
         (restarts >= 2).then_some(restarts)
     };
@@ -99,8 +99,8 @@ async fn metrics_that_cannot_be_read_stop_neither_serving_nor_growing() {
             }));
         }
         stage.ready(2).await;
-        let unread = |pool: &PoolStatus| {
-            let absent = pool.in_flight.is_none() && pool.queue_depth.is_none();
+        let unread = |pool: &Pool| {
+            let absent = pool.summary.in_flight.is_none() && pool.summary.queue_depth.is_none();
             let counted: u32 = pool.replicas.iter().filter_map(|r| r.outstanding).sum();
             (absent && counted > 0).then_some(())
         };
@@ -122,12 +122,12 @@ async fn an_engine_that_renames_its_metrics_is_told_of_once_and_is_not_idle() {
     let pool = "minReplicas: 2, maxReplicas: 2, coldStart: {p50: 5s, p90: 5s}";
     let mut up = stage.up(&stage.config(50.0, pool, &faulty("metrics-renamed=10", "5s")));
     stage.ready(2).await;
-    let told = |pool: &PoolStatus| pool.in_flight.filter(|_| pool.queue_depth.is_some());
+    let told = |pool: &Pool| pool.summary.in_flight.filter(|_| pool.summary.queue_depth.is_some());
     assert_eq!(stage.pool("names that are known", told).await, 0);
-    let renamed = |pool: &PoolStatus| {
+    let renamed = |pool: &Pool| {
         let errors: Option<Vec<String>> =
             pool.replicas.iter().map(|replica| replica.last_error.clone()).collect();
-        errors.filter(|_| pool.in_flight.is_none() && pool.queue_depth.is_none())
+        errors.filter(|_| pool.summary.in_flight.is_none() && pool.summary.queue_depth.is_none())
     };
     let errors = stage.pool("absent, not zero", renamed).await;
     for part in [
@@ -137,8 +137,8 @@ async fn an_engine_that_renames_its_metrics_is_told_of_once_and_is_not_idle() {
     ] {
         assert!(errors.iter().all(|error| error.contains(part)), "{errors:?}");
     }
-    let ticks = stage.pool("a tick", |pool| Some(pool.totals.ticks)).await;
-    let later = |pool: &PoolStatus| (pool.totals.ticks >= ticks + 20).then_some(pool.ready);
+    let ticks = stage.pool("a tick", |pool| Some(totals(pool).ticks)).await;
+    let later = |pool: &Pool| (totals(pool).ticks >= ticks + 20).then_some(pool.summary.ready);
     assert_eq!(stage.pool("twenty ticks later", later).await, 2);
     let log = fs::read_to_string(stage.path("up.log")).expect("a log");
     assert_eq!(log.matches("`vllm:num_requests_running` told before").count(), 1, "{log}");
@@ -155,18 +155,18 @@ async fn an_engine_that_falls_silent_while_it_drains_keeps_its_stream() {
                 coldStart: {p50: 5s, p90: 5s}, drainTimeout: 24h, \
                 behavior: {scaleDown: {stabilizationWindow: 10s}}";
     let mut up = stage.up(&stage.config(50.0, pool, "emulated: {}"));
-    stage.status().await;
+    stage.fleet().await;
     let stream = http::stream(stage.gateway(), 5000).await.expect("a stream");
     let engine = stage.engines()[0];
     kill(engine, Signal::SIGSTOP);
-    let drains = |pool: &PoolStatus| (pool.draining == 1).then_some(pool.totals.ticks);
+    let drains = |pool: &Pool| (pool.summary.draining == 1).then_some(totals(pool).ticks);
     let since = stage.pool("a drain", drains).await;
-    let later = |pool: &PoolStatus| (pool.totals.ticks >= since + 20).then_some(pool.clone());
+    let later = |pool: &Pool| (totals(pool).ticks >= since + 20).then_some(pool.clone());
     let pool = stage.pool("forty seconds later", later).await;
-    assert_eq!((pool.draining, pool.totals.stops), (1, 0), "a request is inside");
+    assert_eq!((pool.summary.draining, totals(&pool).stops), (1, 0), "a request is inside");
     kill(engine, Signal::SIGCONT);
     assert_eq!(stream.ending().await, Ending::Done);
-    let gone = |pool: &PoolStatus| (pool.totals.stops == 1).then_some(());
+    let gone = |pool: &Pool| (totals(pool).stops == 1).then_some(());
     stage.pool("a stop once it is empty", gone).await;
     assert!(up.terminate().await.success());
     assert_eq!(stage.processes(), []);
@@ -178,11 +178,13 @@ async fn an_engine_that_never_gets_ready_is_overdue_and_not_started_without_end(
     let stage = Stage::new();
     let pool = "minReplicas: 1, maxReplicas: 2, coldStart: {p50: 5s, p90: 8s}";
     let mut up = stage.up(&stage.config(50.0, pool, &faulty("never-ready", "5s")));
-    let overdue = |pool: &PoolStatus| (pool.reason? == Reason::Capped).then_some(pool.totals.ticks);
+    let overdue = |pool: &Pool| {
+        (pool.summary.reason.as_deref()? == Reason::Capped.name()).then_some(totals(pool).ticks)
+    };
     let since = stage.pool("as many as are allowed", overdue).await;
-    let later = |pool: &PoolStatus| (pool.totals.ticks >= since + 50).then_some(pool.clone());
+    let later = |pool: &Pool| (totals(pool).ticks >= since + 50).then_some(pool.clone());
     let pool = stage.pool("a hundred seconds later", later).await;
-    assert_eq!((pool.ready, pool.starting, pool.totals.starts), (0, 2, 2));
+    assert_eq!((pool.summary.ready, pool.summary.starting, totals(&pool).starts), (0, 2, 2));
     assert_eq!(stage.engines().len(), 2);
     let why = stage.run(&["why", "--journal", &stage.state().display().to_string()]);
     let overdue = "Overdue: r0, r1 should have been ready long ago; not counted on.";
@@ -199,10 +201,10 @@ async fn a_journal_that_cannot_be_written_stops_nothing() {
     fs::create_dir_all(stage.state().join("journal.db")).expect("a folder");
     let pool = "minReplicas: 0, maxReplicas: 1, coldStart: {p50: 5s, p90: 5s}";
     let mut up = stage.up(&stage.config(50.0, pool, "emulated: {}"));
-    stage.status().await;
+    stage.fleet().await;
     let answer = http::complete(stage.gateway(), MODEL, 5).await.expect("an answer");
     assert_eq!(answer.status, 200, "scaled from zero: {answer:?}");
-    let failure = async || stage.status_now().await?.journal?.failure;
+    let failure = async || stage.fleet_now().await?.journal?.failure;
     eventually("a failing journal in the status", failure).await;
     let text = stage.run(&["status", "--admin", &stage.admin().to_string()]);
     assert!(text.stdout.contains("\njournal: not being written: "), "{text:?}");

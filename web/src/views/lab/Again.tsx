@@ -4,7 +4,7 @@ import { ApiError } from "../../api/client";
 import type { Experiment, Run, Step } from "../../api/types";
 import { changed, parseKnobs, type Report } from "../../lab/answer";
 import { simulate } from "../../lab/simulate";
-import { Problem } from "../parts";
+import { Problem, Words } from "../parts";
 import { requestOf } from "./Experiment";
 import { Download } from "./Download";
 
@@ -57,7 +57,8 @@ export function Again({ step, experiment, onRun }: Props) {
       }}
     >
       <h3>Change anything and run it again</h3>
-      <ul>{step.tries.map((tried) => <li key={tried}>{tried}</li>)}</ul>
+      <p>Choose below, run it, and find your run as the last row of the table and the last line of the charts.</p>
+      <ul>{step.tries.map((tried) => <li key={tried}><Words text={tried} /></li>)}</ul>
       <div class="fields">
         <label>
           Begin from{" "}

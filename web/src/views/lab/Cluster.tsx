@@ -1,14 +1,15 @@
 /** One's own figures, and what `preheat size` makes of them. */
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { api, ApiError } from "../../api/client";
-import type { Answered, PoolSummary, SizingRequest, Step } from "../../api/types";
-import { duration, number, percent } from "../../format";
+import type { Answered, PastFigures, SizingRequest, Step } from "../../api/types";
+import { number, percent } from "../../format";
 import type { Report } from "../../lab/answer";
-import { OWN_POINTS, OWN_SECONDS, ownFigures } from "../../lab/own";
+import { tellsLatency, typed } from "../../lab/own";
 import type { Progress } from "../../lab/progress";
 import { simulate } from "../../lab/simulate";
 import { Figure, Problem, Prose } from "../parts";
 import { Download } from "./Download";
+import { FromPast } from "./FromPast";
 
 interface Props {
   step: Step;
@@ -19,24 +20,28 @@ interface Props {
 interface Field {
   name: keyof SizingRequest;
   label: string;
+  /** What it is, or where to find it. */
+  hint: string;
   value: string;
   min: number;
 }
 
 const LOAD: Field[] = [
-  { name: "qps", label: "Busiest load, requests per second", value: "10", min: 0.001 },
-  { name: "quiet_qps", label: "Quiet load, requests per second", value: "2", min: 0.001 },
-  { name: "growth_qps_per_min", label: "Growth, requests per second more within a minute", value: "0.5", min: 0 },
-  { name: "cold_start_s", label: "A start takes, seconds", value: "180", min: 0 },
-  { name: "slo_ttft_s", label: "First token within, seconds", value: "2", min: 0.001 },
-  { name: "wait_probability", label: "Share of requests that may find every slot taken", value: "0.05", min: 0.0001 },
-  { name: "max_num_seqs", label: "Slots per replica (max-num-seqs)", value: "32", min: 1 },
+  { name: "qps", label: "Busiest load, requests per second", hint: "all that arrive in the busiest minute that you know", value: "10", min: 0.001 },
+  { name: "quiet_qps", label: "Quiet load, requests per second", hint: "at night, or between two peaks", value: "2", min: 0.001 },
+  { name: "growth_qps_per_min", label: "Growth, requests per second more within a minute", hint: "the steepest rise that you know; 0 if there is none", value: "0.5", min: 0 },
+  { name: "cold_start_s", label: "A start takes, seconds", hint: "from the order to the first answer, as in step 2", value: "180", min: 0 },
+  { name: "slo_ttft_s", label: "First token within, seconds", hint: "what you promise to those who ask", value: "2", min: 0.001 },
+  { name: "wait_probability", label: "Share of requests that may find every slot taken", hint: "0.05 is one in twenty; less needs more replicas", value: "0.05", min: 0.0001 },
+  { name: "max_num_seqs", label: "Slots per replica (max-num-seqs)", hint: "as your engine was started; its log tells", value: "32", min: 1 },
 ];
 const BY_PROFILE: Field[] = [
-  { name: "input_tokens", label: "Tokens in, on average", value: "1000", min: 1 },
-  { name: "output_tokens", label: "Tokens out, on average", value: "300", min: 1 },
+  { name: "input_tokens", label: "Tokens in, on average", hint: "of a prompt; 100 tokens are about 75 English words", value: "1000", min: 1 },
+  { name: "output_tokens", label: "Tokens out, on average", hint: "of an answer", value: "300", min: 1 },
 ];
-const BY_LATENCY: Field[] = [{ name: "latency_s", label: "A request takes in a full batch, seconds", value: "8", min: 0.001 }];
+const BY_LATENCY: Field[] = [
+  { name: "latency_s", label: "A request takes in a full batch, seconds", hint: "from the begin of its work to its last token, without waiting", value: "8", min: 0.001 },
+];
 const PROFILES = [
   "qwen-27b-fp8-h100", "qwen3-32b-fp8-h100", "qwen3-32b-bf16-h100-tp2", "llama3.1-8b-bf16-h100", "llama3.1-8b-fp8-h100",
   "llama3.1-8b-bf16-l40s", "llama3.1-8b-bf16-a100", "llama3.1-70b-bf16-h100-tp4", "llama3.1-70b-fp8-h100-tp4",
@@ -46,6 +51,7 @@ export function Cluster({ step, progress, keep }: Props) {
   const [measured, setMeasured] = useState(false);
   const [profile, setProfile] = useState(PROFILES[0] ?? "");
   const [values, setValues] = useState<Record<string, string>>({});
+  const [taken, setTaken] = useState<PastFigures | null>(null);
   const [answered, setAnswered] = useState<Answered | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
   const fields = [...LOAD, ...(measured ? BY_LATENCY : BY_PROFILE)];
@@ -72,10 +78,12 @@ export function Cluster({ step, progress, keep }: Props) {
           void ask();
         }}
       >
-        <FromHistory
+        <FromPast
           onTake={(figures) => {
-            setMeasured(true);
-            setValues({ ...values, ...figures });
+            setMeasured(tellsLatency(figures));
+            setProfile(figures.profile ?? profile);
+            setValues({ ...values, ...typed(figures) });
+            setTaken(figures);
           }}
         />
         <fieldset>
@@ -92,9 +100,9 @@ export function Cluster({ step, progress, keep }: Props) {
               </select>
             </label>
           )}
-          {fields.map(({ name, label, value, min }) => (
+          {fields.map(({ name, label, hint, value, min }) => (
             <label key={name}>
-              {label}{" "}
+              <span>{label} <small class="quiet">{hint}</small>{taken && <Origin figure={Reflect.get(taken, name)} />}</span>{" "}
               <input name={name} type="number" required min={min} step="any" value={values[name] ?? value} onInput={({ currentTarget }) => setValues({ ...values, [name]: currentTarget.value })} />
             </label>
           ))}
@@ -109,44 +117,12 @@ export function Cluster({ step, progress, keep }: Props) {
   );
 }
 
-/** Fills the form from what a pool went through, where whoever serves the lesson has a journal. */
-function FromHistory({ onTake }: { onTake: (figures: Record<string, string>) => void }) {
-  const [pools, setPools] = useState<PoolSummary[] | null>(null);
-  const [name, setName] = useState<string | null>(null);
-  const [told, setTold] = useState<string | null>(null);
-  useEffect(() => {
-    const abort = new AbortController();
-    // Without an answer one types.
-    void api.fleet(abort.signal).then((fleet) => setPools(fleet.pools.filter(({ decision }) => decision)), () => undefined);
-    return () => abort.abort();
-  }, []);
-  if (pools === null) return null;
-  const pool = pools.find((candidate) => candidate.pool === name) ?? pools[0];
-  if (!pool) return <p class="quiet">Your own history can fill this in: <code>preheat lab --journal JOURNAL</code>, or the lab of a dashboard.</p>;
-  const take = async (): Promise<void> => {
-    const until = Math.ceil(pool.last_tick_s ?? 0) + 1;
-    try {
-      const history = await api.history(pool.pool, Math.max(until - OWN_SECONDS, 0), until, OWN_POINTS);
-      const figures = ownFigures(pool, history);
-      const minutes = history.series.ticks.filter((ticks) => ticks > 0).length;
-      const isEmpty = Object.keys(figures).length === 0;
-      setTold(isEmpty ? "Nothing came in its last day." : `Taken: the busiest of ${duration(minutes * history.width_s)}, what a tenth of that time is below, the largest rise, and what its last decision knew.`);
-      onTake(figures);
-    } catch (failed) {
-      setTold(failed instanceof ApiError ? failed.message : String(failed));
-    }
-  };
-  return (
-    <p class="own">
-      <label>
-        From the history of{" "}
-        <select value={pool.pool} onChange={({ currentTarget }) => setName(currentTarget.value)}>
-          {pools.map((candidate) => <option key={candidate.pool}>{candidate.pool}</option>)}
-        </select>
-      </label>{" "}
-      <button type="button" onClick={() => void take()}>Take its figures</button> {told && <span role="status" class="quiet">{told}</span>}
-    </p>
-  );
+const replicas = (count: number): string => `${number(count)} ${count === 1 ? "replica" : "replicas"}`;
+
+/** Whether the history told a figure; of what no history tells, nothing is said. */
+function Origin({ figure }: { figure: unknown }) {
+  if (figure === undefined) return null;
+  return <small class="origin">{figure === null ? "not in the history" : "taken"}</small>;
 }
 
 function Sized({ answered }: { answered: Answered }) {
@@ -156,10 +132,10 @@ function Sized({ answered }: { answered: Answered }) {
     <div class="sized" data-replicas={answered.with_headroom.replicas}>
       <dl class="figures">
         <Figure name="In flight at the busiest" note="arrival rate × time in a slot">{number(answered.offered_load)}</Figure>
-        <Figure name="Without headroom" note={`busy ${percent(answered.without_headroom.utilization)}`}>{number(answered.without_headroom.replicas)} replicas</Figure>
-        <Figure name="With headroom" note={`busy ${percent(answered.with_headroom.utilization)}`}>{number(answered.with_headroom.replicas)} replicas</Figure>
-        <Figure name="Warm baseline" note={`${plan.quiet_replicas} for the quiet load, ${plan.spare_replicas} for growth within a start`}>{number(plan.replicas_min)} replicas</Figure>
-        <Figure name="At most" note="a quarter more than the busiest needs">{number(plan.replicas_max)} replicas</Figure>
+        <Figure name="Without headroom" note={`busy ${percent(answered.without_headroom.utilization)}`}>{replicas(answered.without_headroom.replicas)}</Figure>
+        <Figure name="With headroom" note={`busy ${percent(answered.with_headroom.utilization)}`}>{replicas(answered.with_headroom.replicas)}</Figure>
+        <Figure name="Warm baseline" note={`${plan.quiet_replicas} for the quiet load, ${plan.spare_replicas} for growth within a start`}>{replicas(plan.replicas_min)}</Figure>
+        <Figure name="At most" note="a quarter more than the busiest needs">{replicas(plan.replicas_max)}</Figure>
         <Figure name="Concurrency target" note="in flight per replica, for KEDA or an HPA">{number(plan.concurrency_target)}</Figure>
       </dl>
       {plan.scenario && <TryOut scenario={plan.scenario} counts={[answered.without_headroom.replicas, answered.with_headroom.replicas]} />}
@@ -211,7 +187,7 @@ function TryOut({ scenario, counts }: { scenario: string; counts: number[] }) {
       {error && <Problem error={error} />}
       <ul>
         {reports.map(({ policy, attainment, ttft_s }) => (
-          <li key={policy}>{policy.replace("static:", "")} replicas: {percent(attainment)} within the SLO, TTFT p99 {number(ttft_s.p99)} s</li>
+          <li key={policy}>{replicas(Number(policy.replace("static:", "")))}: {percent(attainment)} within the SLO, TTFT p99 {number(ttft_s.p99)} s</li>
         ))}
       </ul>
     </div>

@@ -9,6 +9,7 @@ import { simulateAll } from "../../lab/simulate";
 import { Problem, Prose } from "../parts";
 import { Bars, Lines, type Named } from "./charts";
 import { Again } from "./Again";
+import { DialsPanel } from "./Dials";
 
 interface Props {
   step: Step;
@@ -73,7 +74,8 @@ export function ExperimentView({ step, experiment, progress, keep }: Props) {
       {shown && guesses && (
         <div class="reveal">
           <h3 ref={told} tabIndex={-1}>What happened</h3>
-          {step.questions.map((question) => <Told key={question.id} question={question} experiment={experiment} runs={own} guess={guesses[question.id]} />)}
+          {step.questions.map((question) => <Told key={question.id} question={question} experiment={experiment} own={own} runs={runs} guess={guesses[question.id]} />)}
+          {experiment.dials && <DialsPanel experiment={experiment} dials={experiment.dials} onRun={(report) => setYours({ id: "yours", label: "as dragged", report })} />}
           <Results runs={runs} />
           <Lines title="Ready replicas" unit="at the end of each minute" runs={runs} value={({ ready }) => ready} marks={marks(step, experiment, guesses)} />
           <Lines title="Within the SLO" unit="% of what arrived in each minute" runs={runs} value={({ arrivals, within_slo }) => (arrivals ? (100 * within_slo) / arrivals : null)} marks={[]} />
@@ -139,9 +141,10 @@ function Ask({ question, experiment, value, disabled, set }: { question: Questio
   );
 }
 
-function Told({ question, experiment, runs, guess }: { question: Question; experiment: Experiment; runs: Named[]; guess: Guess | undefined }) {
-  const right = answer(question.answer, runs, experiment.event_minute);
-  const name = (id: Guess | null | undefined): string => runs.find((run) => run.id === id)?.label ?? "none of them";
+/** The answer is read from the lesson's `own` runs; the bars show all. */
+function Told({ question, experiment, own, runs, guess }: { question: Question; experiment: Experiment; own: Named[]; runs: Named[]; guess: Guess | undefined }) {
+  const right = answer(question.answer, own, experiment.event_minute);
+  const name = (id: Guess | null | undefined): string => own.find((run) => run.id === id)?.label ?? "none of them";
   if (question.kind.kind === "run") {
     const bars = runs.map(({ id, label, report }) => ({
       label: `${id === guess ? "▶ " : ""}${label}`,
@@ -190,6 +193,9 @@ function Results({ runs }: { runs: Named[] }) {
           ))}
         </tbody>
       </table>
+      <p class="quiet legend">
+        TTFT p99: 99 of 100 first tokens came sooner than this. Starts: replicas that were started. Turns: how often the fleet went from growing to shrinking, or back.
+      </p>
     </div>
   );
 }

@@ -6,7 +6,7 @@ import { load, NOTHING, type Progress, save } from "../../lab/progress";
 import { Problem, Prose } from "../parts";
 import { Cluster } from "./Cluster";
 import { ExperimentView } from "./Experiment";
-import { Recall } from "./Recall";
+import { Recall, Terms } from "./Recall";
 
 interface Props {
   step: string | null;
@@ -68,6 +68,12 @@ export function LabView({ step, attempt, onToken }: Props) {
               {current.experiment && <ExperimentView step={current} experiment={current.experiment} progress={progress} keep={keep} />}
               {current.id === "cluster" && <Cluster step={current} progress={progress} keep={keep} />}
               {current.id === "recall" && <Recall lesson={lesson} progress={progress} keep={keep} />}
+              {current.id !== "recall" && (
+                <details class="glossary">
+                  <summary>What the words mean</summary>
+                  <Terms terms={lesson.glossary} />
+                </details>
+              )}
             </section>
             <nav class="turn" aria-label="Before and after">
               {before && <a href={`#/lab/${before.id}`}>← {before.title}</a>}

@@ -44,7 +44,7 @@ export function Recall({ lesson, progress, keep }: Props) {
   );
 }
 
-function Terms({ terms }: { terms: Term[] }) {
+export function Terms({ terms }: { terms: Term[] }) {
   return (
     <dl class="terms">
       {terms.map(({ word, meaning }) => <div key={word}><dt>{word}</dt><dd>{meaning}</dd></div>)}

@@ -1,8 +1,11 @@
 /** The lab's charts: lines over minutes, and bars with the guess drawn in. Told apart by dash and words, not by colour alone. */
 import type { RunOf } from "../../lab/answer";
 import { number } from "../../format";
+import { useNarrow } from "../../state/hooks";
 
+/** In units of about a pixel, so that words are as large on a phone as beside it. */
 const WIDTH = 720;
+const WIDTH_NARROW = 340;
 const HEIGHT = 230;
 const LEFT = 44;
 const RIGHT = 8;
@@ -27,25 +30,26 @@ interface LinesProps {
 const look = (index: number) => ({ class: `line line-${index % COLOURS}`, "stroke-dasharray": DASHES[index % DASHES.length] });
 
 export function Lines({ title, unit, runs, value, marks }: LinesProps) {
+  const [width, labels] = useNarrow() ? [WIDTH_NARROW, 3] : [WIDTH, 6];
   const columns = runs.map(({ report }) => report.series.map(value));
   const minutes = Math.max(2, ...columns.map(({ length }) => length));
   const known = columns.flat().filter((one) => one !== null);
   const top = nice(Math.max(1, ...known));
-  const x = (minute: number): number => LEFT + ((WIDTH - LEFT - RIGHT) * minute) / (minutes - 1);
+  const x = (minute: number): number => LEFT + ((width - LEFT - RIGHT) * minute) / (minutes - 1);
   const y = (one: number): number => TOP + (HEIGHT - TOP - BOTTOM) * (1 - one / top);
-  const step = Math.max(5, Math.ceil(minutes / 6 / 5) * 5);
+  const step = Math.max(5, Math.ceil(minutes / labels / 5) * 5);
   return (
     <figure class="chart lab-chart">
       <figcaption><h3>{title}</h3> <span class="unit">{unit}</span></figcaption>
-      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={`${title}, ${unit}. ${words(runs, columns)}`}>
+      <svg viewBox={`0 0 ${width} ${HEIGHT}`} role="img" aria-label={`${title}, ${unit}. ${words(runs, columns)}`}>
         {[0, 1, 2, 3, 4].map((part) => (
           <g key={part}>
-            <line class="grid" x1={LEFT} x2={WIDTH - RIGHT} y1={y((top * part) / 4)} y2={y((top * part) / 4)} />
+            <line class="grid" x1={LEFT} x2={width - RIGHT} y1={y((top * part) / 4)} y2={y((top * part) / 4)} />
             <text x={LEFT - 6} y={y((top * part) / 4) + 4} text-anchor="end">{number((top * part) / 4)}</text>
           </g>
         ))}
         {Array.from({ length: Math.ceil(minutes / step) }, (_, index) => index * step).map((minute) => (
-          <text key={minute} x={x(minute)} y={HEIGHT - 6} text-anchor="middle">{minute} min</text>
+          <text key={minute} x={x(minute)} y={HEIGHT - 6} text-anchor={x(minute) > width - 24 ? "end" : "middle"}>{minute} min</text>
         ))}
         {marks.map(({ minute, label }) => (
           <g key={label}>
@@ -95,32 +99,34 @@ interface BarsProps {
   guess: number | null;
 }
 
-const BAR = 26;
-const NAMES = 270;
-
-/** One bar each, and the guess as a line through all of them. */
+/** One bar each, and the guess as a line through all of them. On a phone names stand above their bars. */
 export function Bars({ title, unit, bars, guess }: BarsProps) {
+  const isNarrow = useNarrow();
+  const [width, from, bar, above] = isNarrow ? [WIDTH_NARROW, 0, 40, 16] : [WIDTH, 270, 26, 0];
   const most = Math.max(guess ?? 0, ...bars.map(({ value }) => value ?? 0), 1e-9) * 1.15;
-  const x = (value: number): number => NAMES + ((WIDTH - NAMES - 90) * value) / most;
-  const height = BAR * bars.length + 24;
+  const x = (value: number): number => from + ((width - from - 90) * value) / most;
+  const y = (index: number): number => 22 + bar * index;
+  const height = y(bars.length) + 2;
   const told = bars.map(({ label, value }) => `${label} ${number(value)}`).join("; ");
   return (
     <figure class="chart lab-chart">
       <figcaption><h3>{title}</h3> <span class="unit">{unit}</span></figcaption>
-      <svg viewBox={`0 0 ${WIDTH} ${height}`} role="img" aria-label={`${title}, ${unit}. ${told}.${guess === null ? "" : ` Your guess: ${number(guess)}.`}`}>
-        {bars.map(({ label, value, note }, index) => (
+      <svg viewBox={`0 0 ${width} ${height}`} role="img" aria-label={`${title}, ${unit}. ${told}.${guess === null ? "" : ` Your guess: ${number(guess)}.`}`}>
+        {bars.map(({ label, value }, index) => (
           <g key={label}>
-            <text x={NAMES - 8} y={22 + BAR * index + 13} text-anchor="end">{label}</text>
-            <rect class="lab-bar" x={NAMES} y={22 + BAR * index} width={Math.max(1, x(value ?? 0) - NAMES)} height={BAR - 8} />
-            <text class="lab-value" x={x(value ?? 0) + 5} y={22 + BAR * index + 13}>{number(value)}{note ? ` ${note}` : ""}</text>
+            {isNarrow ? <text x={0} y={y(index) + 11}>{label}</text> : <text x={from - 8} y={y(index) + 13} text-anchor="end">{label}</text>}
+            <rect class="lab-bar" x={from} y={y(index) + above} width={Math.max(1, x(value ?? 0) - from)} height={18} />
           </g>
         ))}
         {guess !== null && (
           <g>
             <line class="guess-line" x1={x(guess)} x2={x(guess)} y1={14} y2={height} />
-            <text class="guess-label" x={x(guess)} y={11} text-anchor="middle">your guess: {number(guess)}</text>
+            <text class="guess-label" x={x(guess)} y={11} text-anchor={x(guess) < 60 ? "start" : "middle"}>your guess: {number(guess)}</text>
           </g>
         )}
+        {bars.map(({ label, value, note }, index) => (
+          <text key={label} class="lab-value" x={x(value ?? 0) + 5} y={y(index) + above + 13}>{number(value)}{note ? ` ${note}` : ""}</text>
+        ))}
       </svg>
     </figure>
   );

@@ -5,11 +5,8 @@ use super::*;
 const STEP: Duration = Duration::from_secs(30);
 
 fn counter(steps: usize, series: &[&[(f64, f64)]]) -> Cumulative {
-    let mut counter = Cumulative::new(0.0, STEP, steps);
-    for points in series {
-        counter.add(points.iter().copied());
-    }
-    counter
+    let series: Vec<Vec<(f64, f64)>> = series.iter().map(|points| points.to_vec()).collect();
+    Cumulative::of(0.0, STEP, steps, &series)
 }
 
 #[test]
@@ -47,6 +44,27 @@ fn what_was_counted_over_a_gap_is_spread_over_it_and_told_as_unknown() {
 }
 
 #[test]
+fn what_a_pod_counted_that_came_in_a_gap_is_spread_over_the_gap() {
+    let old = [(0.0, 10.0), (30.0, 10.0), (180.0, 10.0), (210.0, 10.0)];
+    let new = [(180.0, 100.0), (210.0, 101.0)];
+    let found = counter(7, &[&old, &new]);
+    assert_eq!(found.counts, [0.0, 20.0, 20.0, 20.0, 20.0, 20.0, 1.0]);
+    assert_eq!(found.known, [true, false, false, false, false, false, true]);
+}
+
+#[test]
+fn who_is_seen_again_soon_was_there_meanwhile() {
+    let there = |points: &[f64]| {
+        let mut gauge = Gauge::new(40);
+        gauge.add(0.0, STEP, points.iter().map(|at| (*at, 1.0)));
+        gauge.there(STEP).into_iter().filter(|there| *there).count()
+    };
+    assert_eq!(there(&[30.0, 60.0, 300.0, 330.0]), 11);
+    // Half an hour later it is another that has its name, or it was gone.
+    assert_eq!(there(&[30.0, 60.0, 1140.0]), 3);
+}
+
+#[test]
 fn arrivals_are_what_ended_and_what_is_inside_more_than_before() {
     let ended = counter(4, &[&[(0.0, 0.0), (30.0, 2.0), (60.0, 4.0), (90.0, 10.0), (120.0, 10.0)]]);
     let mut inside = Gauge::new(4);
@@ -54,7 +72,20 @@ fn arrivals_are_what_ended_and_what_is_inside_more_than_before() {
     assert_eq!(inside.values, [Some(1.0), Some(7.0), Some(0.0), Some(3.0)]);
     // At the third step, ten that ended were seen with seven that left: one is owed.
     let arrivals = History::arrivals(&ended, &inside);
-    assert_eq!(arrivals, [Some(2.0), Some(8.0), Some(0.0), Some(2.0)]);
+    assert_eq!(arrivals, [Some(3.0), Some(8.0), Some(0.0), Some(2.0)]);
+}
+
+#[test]
+fn what_is_in_an_engine_that_goes_has_come_before_and_what_is_in_a_new_one_came() {
+    let mut inside = Gauge::new(4);
+    inside.add(0.0, STEP, [(0.0, 5.0), (30.0, 5.0), (60.0, 5.0)]);
+    inside.add(0.0, STEP, [(90.0, 3.0), (120.0, 4.0)]);
+    assert_eq!(inside.values, [Some(5.0), Some(5.0), Some(3.0), Some(4.0)]);
+    assert_eq!(inside.grew, [0.0, 0.0, 3.0, 1.0]);
+    // One that was not scraped for a while has what it has.
+    let mut missed = Gauge::new(4);
+    missed.add(0.0, STEP, [(0.0, 5.0), (30.0, 5.0), (120.0, 6.0)]);
+    assert_eq!(missed.grew, [0.0, 0.0, 0.0, 1.0]);
 }
 
 #[test]
@@ -65,6 +96,7 @@ fn a_history_makes_its_traffic_again() {
         prompt_tokens: arrivals.map(|count| count * 500.0),
         generation_tokens: arrivals.map(|count| count * 100.0),
         ready: Some(ready),
+        running: None,
         waiting: Some(waiting),
         first_tokens: arrivals,
         in_time: arrivals.map(|count| count * 0.9),

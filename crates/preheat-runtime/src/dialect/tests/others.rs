@@ -1,6 +1,7 @@
 //! Other engines than vLLM, and bodies that are of several or of none.
 
 use preheat_api::dialect::{Dialect as Choice, DialectName, MetricNames};
+use preheat_core::Utilization;
 
 use super::{LLAMA, read};
 use crate::dialect::*;
@@ -52,6 +53,74 @@ sglang:num_requests_total{is_streaming="false",model_name="m"} 1
     assert_eq!(scrape.counters.completions, Some(11));
 }
 
+/// What its own collectors write of three schedulers, two of which are ranks of one, with 3 and 4
+/// running, 2 and 2 waiting and 1 and 1 waiting for a grammar; each queue once more by priority.
+#[test]
+fn sglang_by_priority_counts_each_request_once() {
+    let body = include_str!("../../../fixtures/sglang-0.5.23.prom");
+    let scrape = read(body).unwrap();
+    assert_eq!(inside(body), (Some("sglang"), Some(7), Some(6)));
+    assert_eq!(scrape.kv_utilization.map(Utilization::get), Some(0.5));
+    assert_eq!(scrape.kv_capacity_tokens, Some(8192));
+    let counters = EngineCounters {
+        completions: Some(2),
+        prompt_tokens: Some(300),
+        generation_tokens: Some(32),
+        preemptions: Some(4),
+    };
+    assert_eq!(scrape.counters, counters);
+    assert_eq!(scrape.ttft.map(|ttft| (ttft.count(), ttft.sum())), Some((2, 0.6)));
+    assert_eq!(scrape.itl.map(|itl| (itl.count(), itl.sum())), Some((20, 0.4)));
+    assert_eq!(scrape.untold, []);
+}
+
+/// Its own frontend with four requests inside, one of which waits for its first token; two ended, one
+/// was cut, and one was for a model that nothing serves.
+#[test]
+fn dynamo_under_load() {
+    let body = include_str!("../../../fixtures/dynamo-1.6.1.prom");
+    let scrape = read(body).unwrap();
+    assert_eq!(inside(body), (Some("dynamo"), Some(3), Some(1)));
+    assert_eq!(scrape.counters.completions, Some(2));
+    assert_eq!(scrape.counters.prompt_tokens, Some(21));
+    assert_eq!(scrape.counters.generation_tokens, Some(71));
+    assert_eq!(scrape.ttft.map(|ttft| ttft.count()), Some(6));
+    assert_eq!(scrape.itl.map(|itl| itl.count()), Some(14));
+    assert_eq!(scrape.model_name.as_deref(), Some("tiny"));
+    assert_eq!(scrape.untold, []);
+}
+
+#[test]
+fn endpoint_pickers_of_three_generations() {
+    let check = |body: &str, waiting: Option<u32>, latencies: Option<u64>| {
+        let scrape = read(body).unwrap();
+        assert_eq!(inside(body), (Some("endpoint-picker"), Some(3), waiting));
+        assert_eq!(scrape.kv_utilization.map(Utilization::get), Some(0.25));
+        let counters = EngineCounters {
+            completions: Some(1),
+            prompt_tokens: Some(100),
+            generation_tokens: Some(11),
+            preemptions: None,
+        };
+        assert_eq!(scrape.counters, counters);
+        assert_eq!(scrape.ttft.map(|ttft| ttft.count()), latencies);
+        assert_eq!(scrape.itl.map(|itl| itl.count()), latencies);
+    };
+    // What waits there is in several series, by tenant and priority; beside them are older names.
+    check(include_str!("../../../fixtures/endpoint-picker-llm-d-0.9.0.prom"), Some(2), Some(1));
+    check(include_str!("../../../fixtures/endpoint-picker-1.5.0.prom"), Some(2), None);
+    check(include_str!("../../../fixtures/endpoint-picker-0.5.1.prom"), None, None);
+}
+
+#[test]
+fn sglang_of_older_versions() {
+    let itl = |body| read(body).unwrap().itl.map(|itl| (itl.count(), itl.sum()));
+    let body = include_str!("../../../fixtures/sglang-0.5.5.prom");
+    assert_eq!((inside(body), itl(body)), ((Some("sglang"), Some(3), Some(3)), Some((10, 0.2))));
+    let body = include_str!("../../../fixtures/sglang-0.4.3.prom");
+    assert_eq!((inside(body), itl(body)), ((Some("sglang"), Some(3), Some(2)), Some((1, 0.02))));
+}
+
 #[test]
 fn each_other_engine_says_what_is_inside() {
     let table = [
@@ -70,31 +139,36 @@ fn each_other_engine_says_what_is_inside() {
             "tgi_batch_current_size 3\ntgi_queue_size 4\ntgi_request_success{kind=\"a\"} 2\n",
             (Some("tgi"), Some(3), Some(4)),
         ),
-        (
-            // In flight includes what waits for a first token.
-            "dynamo_frontend_inflight_requests{model=\"a\"} 5\n\
-             dynamo_frontend_inflight_requests{model=\"b\"} 2\n\
-             dynamo_frontend_queued_requests{model=\"a\"} 4\n\
-             dynamo_frontend_queued_requests{model=\"b\"} 0\n",
-            (Some("dynamo"), Some(3), Some(4)),
-        ),
-        (
-            "inference_objective_running_requests{model_name=\"m\"} 3\n\
-             inference_extension_flow_control_queue_size{priority=\"0\"} 3\n\
-             inference_extension_flow_control_queue_size{priority=\"1\"} 1\n",
-            (Some("endpoint-picker"), Some(3), Some(4)),
-        ),
-        (
-            // The old name stands beside the new one, and is not added to it.
-            "llm_d_epp_request_running 3\ninference_objective_running_requests 3\n\
-             llm_d_epp_flow_control_queue_size 4\n\
-             inference_extension_flow_control_queue_size 4\n",
-            (Some("endpoint-picker"), Some(3), Some(4)),
-        ),
     ];
     for (body, expected) in table {
         assert_eq!(inside(body), expected, "{body}");
     }
+}
+
+/// As its TensorRT-LLM backend measures each request that ended.
+#[test]
+fn triton_counts_what_ended_in_histograms_of_tokens() {
+    let body = "nv_llm_input_token_len_count{model=\"m\",response_metric_type=\"total_input_tokens\"} 2\n\
+                nv_llm_input_token_len_sum{model=\"m\",response_metric_type=\"total_input_tokens\"} 300\n\
+                nv_llm_output_token_len_count{model=\"m\",response_metric_type=\"total_output_tokens\"} 2\n\
+                nv_llm_output_token_len_sum{model=\"m\",response_metric_type=\"total_output_tokens\"} 32\n";
+    let counters = EngineCounters {
+        completions: Some(2),
+        prompt_tokens: Some(300),
+        generation_tokens: Some(32),
+        preemptions: None,
+    };
+    let scrape = read(body).unwrap();
+    assert_eq!((scrape.dialect, scrape.counters), (Some("triton"), counters));
+}
+
+#[test]
+fn tensorrt_llm_requests_that_were_cut_did_not_end_well() {
+    let body = "trtllm_request_success_total{finished_reason=\"stop\",model_name=\"m\"} 3\n\
+                trtllm_request_success_total{finished_reason=\"length\",model_name=\"m\"} 4\n\
+                trtllm_request_success_total{finished_reason=\"cancelled\",model_name=\"m\"} 5\n\
+                trtllm_request_success_total{finished_reason=\"timeout\",model_name=\"m\"} 6\n";
+    assert_eq!(read(body).unwrap().counters.completions, Some(7));
 }
 
 #[test]

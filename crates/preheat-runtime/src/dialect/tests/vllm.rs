@@ -119,18 +119,29 @@ vllm:time_to_first_token_seconds_sum{engine="1"} 2
     assert_eq!(ttft.sum(), 6.5);
 }
 
+/// With names of their generations, 3 requests running, 2 waiting, one that ended and one that was cut.
 #[test]
-fn older_names() {
-    let scrape = scrape(
-        r#"vllm:gpu_cache_usage_perc{model_name="m"} 0.5
-vllm:time_per_output_token_seconds_bucket{le="0.01",model_name="m"} 4
-vllm:time_per_output_token_seconds_bucket{le="+Inf",model_name="m"} 5
-vllm:time_per_output_token_seconds_sum{model_name="m"} 0.1
-vllm:request_time_per_output_token_seconds_bucket{le="+Inf",model_name="m"} 99
-"#,
-    );
-    assert_eq!(scrape.kv_utilization, Utilization::new(0.5));
-    assert_eq!(buckets(&scrape.itl.unwrap()), [(0.01, 4), (f64::INFINITY, 5)]);
+fn older_versions() {
+    let check = |body: &str, waiting: u32| {
+        let scrape = scrape(body);
+        assert_eq!((scrape.running, scrape.waiting), (Some(3), Some(waiting)));
+        assert_eq!(scrape.kv_utilization, Utilization::new(0.25));
+        assert_eq!(scrape.kv_capacity_tokens, Some(4096));
+        let counters = EngineCounters {
+            completions: Some(1),
+            prompt_tokens: Some(100),
+            generation_tokens: Some(11),
+            preemptions: Some(4),
+        };
+        assert_eq!(scrape.counters, counters);
+        assert_eq!(scrape.ttft.map(|ttft| ttft.count()), Some(1));
+        assert_eq!(scrape.itl.map(|itl| itl.count()), Some(10));
+        let untold: Vec<Signal> = scrape.untold.iter().map(|untold| untold.signal).collect();
+        assert_eq!(untold, [Signal::Sleep]);
+    };
+    // One more is swapped, and waits too.
+    check(include_str!("../../../fixtures/vllm-0.6.0.prom"), 3);
+    check(include_str!("../../../fixtures/vllm-0.9.2.prom"), 2);
 }
 
 #[test]
@@ -180,13 +191,6 @@ fn bodies_of_something_else() {
     check("<html><body>502</body></html>", 0);
     check("vllm:num_requests_running{ 1\n", 1);
     check(LLAMA, 0);
-}
-
-#[test]
-fn swapped_requests_of_old_versions_wait_too() {
-    let body = "vllm:num_requests_running 2\nvllm:num_requests_waiting 3\n\
-                vllm:num_requests_swapped 4\n";
-    assert_eq!(scrape(body).waiting, Some(7));
 }
 
 #[test]

@@ -172,21 +172,17 @@ fn a_metric_that_is_renamed_is_told_once_and_never_read_as_idle() {
 /// One replica after the other gets names of another generation that is known.
 #[test]
 fn a_rolling_upgrade_to_known_names_is_no_trouble() {
-    let old = renamed(&[
-        ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
-        ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"),
-        ("vllm:engine_sleep_state", "vllm:not_of_that_time"),
-    ]);
+    let old: &[u8] = include_bytes!("../../../fixtures/vllm-0.6.0.prom");
     let mut store = SignalStore::default();
     let replicas = [ReplicaId(1), ReplicaId(2), ReplicaId(3)];
     for upgraded in 0..=replicas.len() {
         let secs = 10 * (1 + upgraded as u64);
         for (index, id) in replicas.into_iter().enumerate() {
-            let body = if index < upgraded { LOADED } else { old.as_slice() };
+            let (body, running) = if index < upgraded { (LOADED, 8) } else { (old, 3) };
             store.record(id, good(secs, body));
             let mut seen = ReplicaObservation::untold(id, ReplicaPhase::Ready, at(0));
             store.fill(&mut seen);
-            assert_eq!(seen.in_flight, Some(Sample::new(8, at(secs))));
+            assert_eq!(seen.in_flight, Some(Sample::new(running, at(secs))));
             assert!(seen.kv_utilization.is_some());
             assert_eq!(seen.counters.is_some(), upgraded > 0);
         }

@@ -7,11 +7,11 @@ use preheat_core::Instant;
 use preheat_runtime::journal::Selection;
 
 use super::super::why;
-use crate::cli::BacktestArgs;
+use crate::cli::PastArgs;
 use crate::failure::hinted;
 
 /// Reads the last `--from` of the journal.
-pub(super) fn read(journal: &Path, args: &BacktestArgs) -> anyhow::Result<Retold> {
+pub(super) fn read(journal: &Path, args: &PastArgs) -> anyhow::Result<Retold> {
     let reader = why::open(journal)?;
     let pools = why::pools(&reader, args.pool.as_deref())?;
     let [pool] = pools.as_slice() else {

@@ -1,7 +1,10 @@
 //! A pool's past as a Prometheus tells it that has scraped the engines.
 //!
 //! **Invariant:** raw counters are asked for, and increases taken here: what a reset or a gap hides is
-//! known then.
+//! known then. For that, nothing may stand in a gap: Prometheus itself fills five minutes of one with
+//! the last value.
+
+mod first_tokens;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,11 +12,13 @@ use std::time::Duration;
 use preheat_api::dialect::{DialectName, MetricQueries};
 use preheat_compare::backtest::{Cumulative, Gauge, History, Step};
 use preheat_runtime::dialect::known;
-use preheat_runtime::dialect::table::{Dialect, Only, Signal, Source};
-use preheat_runtime::prometheus::{Prometheus, PrometheusConfig, Series, named};
+use preheat_runtime::dialect::table::{Dialect, Only, Row, Signal, Source};
+use preheat_runtime::prometheus::{
+    Hours, Prometheus, PrometheusConfig, REPLICA_LABELS, Scraped, Series, named, recorded_names,
+};
 
 use super::super::prometheus::{failed, now_s, queries, selector};
-use crate::cli::BacktestArgs;
+use crate::cli::PastArgs;
 use crate::failure::hinted;
 use crate::terminal::Line;
 
@@ -24,20 +29,26 @@ struct Asked<'a> {
     /// In place of what is known of engines.
     queries: Option<MetricQueries>,
     replica_label: &'a str,
-    from: u64,
     until: u64,
+    /// How long before that it begins.
+    over: Duration,
     step: Duration,
+    from: u64,
     steps: usize,
+    scraped: Scraped,
 }
 
-pub(super) async fn read(
+/// What it tells, with first tokens counted by `slo_ttft`.
+pub(in crate::commands) async fn read(
     config: PrometheusConfig,
-    args: &BacktestArgs,
+    args: &PastArgs,
+    slo_ttft: Duration,
     line: &mut Line,
 ) -> anyhow::Result<History> {
-    let asked = Asked::of(config, args)?;
+    let mut asked = Asked::of(config, args)?;
     line.draw("which engine is it?");
     let dialect = asked.dialect().await?;
+    asked.learn_interval(&dialect, line).await?;
     let (told, of) = (dialect.title, asked.selector.clone());
     let lacks = |signal: Signal| {
         let hint =
@@ -48,6 +59,7 @@ pub(super) async fn read(
     let running = asked.replicas(&dialect, Signal::Running).await?;
     let waiting = asked.replicas(&dialect, Signal::Waiting).await?;
     let mut inside = Gauge::new(asked.steps);
+    let mut in_slots = Gauge::new(asked.steps);
     let mut queued = Gauge::new(asked.steps);
     let mut ready = vec![0.0; asked.steps];
     for series in running.values() {
@@ -56,9 +68,10 @@ pub(super) async fn read(
             let points = || series.points.iter().map(|point| (point.at, sign * point.value));
             replica.add(asked.from as f64, asked.step, points());
             inside.add(asked.from as f64, asked.step, points());
+            in_slots.add(asked.from as f64, asked.step, points());
         }
-        for (ready, told) in ready.iter_mut().zip(&replica.series) {
-            *ready += f64::from(u8::from(*told > 0));
+        for (ready, there) in ready.iter_mut().zip(replica.there(asked.step)) {
+            *ready += f64::from(u8::from(there));
         }
     }
     for series in waiting.values().flatten() {
@@ -72,8 +85,7 @@ pub(super) async fn read(
     let prompt = asked.counter(&dialect, Signal::PromptTokens).await?;
     let generated = asked.counter(&dialect, Signal::GenerationTokens).await?;
     line.draw("first tokens");
-    let slo = args.replica.slo_ttft.as_secs_f64();
-    let first = asked.first_tokens(&dialect, slo).await?;
+    let first = first_tokens::of(&asked, &dialect, slo_ttft.as_secs_f64()).await?;
     let arrivals = History::arrivals(&ended, &inside);
     let of = |counter: &Option<Cumulative>, index: usize| {
         counter.as_ref().and_then(|counter| counter.counts.get(index).copied())
@@ -87,6 +99,7 @@ pub(super) async fn read(
             generation_tokens: of(&generated, index),
             ready: ready.get(index).copied(),
             existing: None,
+            running: in_slots.values.get(index).copied().flatten(),
             waiting: queued.values.get(index).copied().flatten(),
             first_tokens,
             in_time,
@@ -105,51 +118,71 @@ pub(super) async fn read(
 }
 
 impl<'a> Asked<'a> {
-    fn of(config: PrometheusConfig, args: &'a BacktestArgs) -> anyhow::Result<Self> {
+    fn of(config: PrometheusConfig, args: &'a PastArgs) -> anyhow::Result<Self> {
         let queries = queries(&args.query)?;
         let selector = match &queries {
             Some(_) => String::new(),
             None => selector(args.selector.as_deref(), args.pool.as_deref())?,
         };
-        let now = now_s();
-        let until = now.saturating_sub(args.until.as_secs());
-        let step = Duration::from_secs(args.step.as_secs().max(1));
-        let steps = args.from.as_secs() / step.as_secs();
-        let from = until.saturating_sub(steps * step.as_secs());
-        Ok(Self {
+        let mut asked = Self {
             prometheus: Prometheus::new(config).map_err(failed)?,
             selector,
             queries,
             replica_label: &args.replica_label,
-            from,
-            until,
-            step,
-            steps: usize::try_from(steps).unwrap_or(usize::MAX).min(10_000_000),
-        })
+            until: now_s().saturating_sub(args.until.as_secs()),
+            over: args.from,
+            step: args.step,
+            from: 0,
+            steps: 0,
+            scraped: Scraped::default(),
+        };
+        asked.in_steps_of(args.step);
+        Ok(asked)
     }
 
-    /// The dialect whose running requests are told. Of two, the one that is told most often.
+    /// Takes the same time in steps of this length.
+    fn in_steps_of(&mut self, step: Duration) {
+        let seconds = step.as_secs().max(1);
+        self.step = Duration::from_secs(seconds);
+        let steps = self.over.as_secs() / seconds;
+        self.from = self.until.saturating_sub(steps * seconds);
+        self.steps = usize::try_from(steps).unwrap_or(usize::MAX).min(10_000_000);
+    }
+
+    fn hours(&self) -> Hours {
+        Hours::of(self.from, self.until)
+    }
+
+    /// The dialect whose running requests are told. Of two, the one that is told most often; what the
+    /// shipped rules record of it in its place, where that is told as often.
     async fn dialect(&self) -> anyhow::Result<Dialect> {
         if let Some(queries) = &self.queries {
             return Ok(Dialect::custom("--query", &queries.names()));
         }
-        let dialects = DialectName::ALL.map(known::dialect);
-        let names: Vec<&str> = dialects
+        let known = DialectName::ALL.map(known::dialect);
+        let recorded = Dialect::custom("recorded", &recorded_names());
+        let names: Vec<&str> = known
             .iter()
+            .chain([&recorded])
             .flat_map(|dialect| dialect.sources(Signal::Running))
             .map(|source| source.name.as_ref())
             .collect();
-        let query = format!("count by (__name__) ({})", self.series_of(&names));
-        let hour = Duration::from_secs(3600);
-        let found = self.prometheus.range(&query, self.from, self.until, hour).await;
-        let found = found.map_err(failed)?;
+        let hours = self.hours();
+        let query = format!("count by (__name__) ({})", hours.all(&self.series_of(&names)));
+        let found = self.prometheus.hourly(hours, &query).await.map_err(failed)?;
         let told = |dialect: &Dialect| -> usize {
             let sources = dialect.sources(Signal::Running);
             let of = |series: &&Series| sources.iter().any(|source| source.name == series.name());
             found.iter().filter(of).map(|series| series.points.len()).sum()
         };
-        let best = dialects.iter().rev().max_by_key(|dialect| told(dialect));
-        best.filter(|dialect| told(dialect) > 0).cloned().ok_or_else(|| {
+        let best = known.iter().rev().max_by_key(|dialect| told(dialect));
+        let best = best.filter(|dialect| told(dialect) > 0);
+        let is_kept = REPLICA_LABELS.contains(&self.replica_label);
+        let told_by_best = best.map_or(1, told);
+        if is_kept && told(&recorded) >= told_by_best {
+            return Ok(recorded_of(recorded, best));
+        }
+        best.cloned().ok_or_else(|| {
             hinted(
                 format!("no known engine tells {{{}}} in that time", self.selector),
                 format!(
@@ -160,17 +193,40 @@ impl<'a> Asked<'a> {
         })
     }
 
+    /// How often the engines are scraped. Where that is less often than once in a step, steps are made
+    /// as long: nothing is known of what happens between two scrapes.
+    async fn learn_interval(&mut self, dialect: &Dialect, line: &mut Line) -> anyhow::Result<()> {
+        if self.queries.is_some() {
+            return Ok(());
+        }
+        let names: Vec<&str> =
+            dialect.sources(Signal::Running).iter().map(|source| source.name.as_ref()).collect();
+        let series = self.series_of(&names);
+        let found = self.prometheus.scraped(self.hours(), &series).await;
+        self.scraped = found.map_err(failed)?;
+        if let Some(interval) = self.scraped.interval.filter(|interval| *interval > self.step) {
+            line.print(&format!(
+                "note: the engines are scraped every {interval:?}, so that steps are as long, and not {:?}",
+                self.step
+            ));
+            self.in_steps_of(interval);
+        }
+        Ok(())
+    }
+
     fn series_of(&self, names: &[&str]) -> String {
         format!("{{__name__=~\"{}\",{}}}", names.join("|"), self.selector)
     }
 
-    /// What is called one of these names, or is told by the query of that name.
+    /// What is called one of these names, or is told by the query of that name, step by step.
     async fn series(&self, names: &[&str]) -> anyhow::Result<Vec<Series>> {
         let range = async |query: &str| {
             let found = self.prometheus.range(query, self.from, self.until, self.step).await;
             found.map_err(failed)
         };
-        let Some(queries) = &self.queries else { return range(&self.series_of(names)).await };
+        let Some(queries) = &self.queries else {
+            return range(&self.scraped.within(&self.series_of(names), self.step)).await;
+        };
         let mut all = Vec::new();
         for (key, query) in queries.given().filter(|(key, _)| names.contains(key)) {
             let found = range(query.as_str()).await?;
@@ -233,48 +289,28 @@ impl<'a> Asked<'a> {
         signal: Signal,
     ) -> anyhow::Result<Option<Cumulative>> {
         let replicas = self.replicas(dialect, signal).await?;
-        if replicas.is_empty() {
-            return Ok(None);
-        }
-        let mut counter = Cumulative::new(self.from as f64, self.step, self.steps);
-        for (_, series) in replicas.values().flatten() {
-            counter.add(series.points.iter().map(|point| (point.at, point.value)));
-        }
-        Ok(Some(counter))
+        let series = replicas.values().flatten().map(|(_, series)| series);
+        Ok((!replicas.is_empty()).then(|| self.counted(series)))
     }
 
-    /// First tokens of each step, and those within the SLO, by the histogram's buckets.
-    async fn first_tokens(
-        &self,
-        dialect: &Dialect,
-        slo: f64,
-    ) -> anyhow::Result<Vec<Option<(f64, f64)>>> {
-        let mut steps = vec![None; self.steps];
-        let Some(source) = dialect.sources(Signal::Ttft).first() else { return Ok(steps) };
-        let seconds = self.step.as_secs();
-        let buckets = format!("{{__name__=\"{}_bucket\",{}}}", source.name, self.selector);
-        let query = format!("sum by (le) (increase({buckets}[{seconds}s]))");
-        let found = self.prometheus.range(&query, self.from, self.until, self.step).await;
-        let mut by_step: Vec<Vec<(f64, f64)>> = vec![Vec::new(); self.steps];
-        for series in found.map_err(failed)? {
-            let Some(le) = series.label("le").and_then(|le| le.parse::<f64>().ok()) else {
-                continue;
-            };
-            for point in &series.points {
-                let place = ((point.at - self.from as f64) / seconds as f64).round() - 1.0;
-                if place >= 0.0
-                    && let Some(slot) = by_step.get_mut(place as usize)
-                {
-                    slot.push((le, point.value));
-                }
-            }
-        }
-        for (step, mut buckets) in steps.iter_mut().zip(by_step) {
-            buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
-            *step = within(&buckets, slo);
-        }
-        Ok(steps)
+    /// What counters count together.
+    fn counted<'s>(&self, series: impl Iterator<Item = &'s Series>) -> Cumulative {
+        let points = |series: &Series| {
+            series.points.iter().map(|point| (point.at, point.value)).collect::<Vec<_>>()
+        };
+        let series: Vec<Vec<(f64, f64)>> = series.map(points).collect();
+        Cumulative::of(self.from as f64, self.step, self.steps, &series)
     }
+}
+
+/// What is recorded of an engine, with what is not: its histogram of first tokens.
+fn recorded_of(mut recorded: Dialect, engine: Option<&Dialect>) -> Dialect {
+    if let Some(engine) = engine {
+        recorded.title = engine.title;
+        let sources = engine.sources(Signal::Ttft).to_vec();
+        recorded.rows.push(Row { signal: Signal::Ttft, sources });
+    }
+    recorded
 }
 
 /// Whether a series is one of a source's.
@@ -285,19 +321,8 @@ fn counts(source: &Source, series: &Series) -> bool {
         Only::Without(label, values) => {
             series.label(label).is_none_or(|value| !values.contains(&value))
         }
+        Only::Unlabelled(label) => series.label(label).is_none_or(str::is_empty),
     }
-}
-
-/// All of them, and those up to `slo`, on the line between the buckets around it.
-fn within(buckets: &[(f64, f64)], slo: f64) -> Option<(f64, f64)> {
-    let (_, total) = buckets.iter().find(|(le, _)| le.is_infinite())?;
-    let below = buckets.iter().take_while(|(le, _)| *le <= slo).last();
-    let (lower, before) = below.copied().unwrap_or((0.0, 0.0));
-    let above = buckets.iter().find(|(le, _)| *le > slo && le.is_finite());
-    let inside = above.map_or(before, |(upper, through)| {
-        before + (through - before) * (slo - lower) / (upper - lower)
-    });
-    Some((*total, inside.clamp(0.0, *total)))
 }
 
 #[cfg(test)]
@@ -305,13 +330,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_that_the_slo_divides_is_divided() {
-        let buckets = [(1.0, 10.0), (3.0, 30.0), (f64::INFINITY, 40.0)];
-        assert_eq!(within(&buckets, 2.0), Some((40.0, 20.0)));
-        assert_eq!(within(&buckets, 1.0), Some((40.0, 10.0)));
-        assert_eq!(within(&buckets, 0.5), Some((40.0, 5.0)));
-        // Beyond the last bound, nobody knows of those between.
-        assert_eq!(within(&buckets, 9.0), Some((40.0, 30.0)));
-        assert_eq!(within(&[(1.0, 10.0)], 1.0), None);
+    fn a_whole_that_is_told_once_more_by_its_parts_counts_once() {
+        let sglang = known::dialect(DialectName::Sglang);
+        let running = &sglang.sources(Signal::Running)[0];
+        let of = |priority: Option<&str>| {
+            let labels = priority.map(|value| ("priority".to_owned(), value.to_owned()));
+            counts(running, &Series { labels: labels.into_iter().collect(), points: Vec::new() })
+        };
+        assert_eq!([None, Some(""), Some("1")].map(of), [true, true, false]);
     }
 }

@@ -1,7 +1,7 @@
 //! `preheat backtest`: a pool's own past under preheat, under other autoscalers, and as it was.
 
 mod from_journal;
-mod from_prometheus;
+pub(super) mod from_prometheus;
 mod text;
 
 use std::fs;
@@ -92,10 +92,10 @@ impl Traffic {
 
 fn traffic(args: &BacktestArgs, line: &mut Line) -> anyhow::Result<Traffic> {
     let (history, scheduled) = if let Some(journal) = &args.journal {
-        let retold = from_journal::read(journal, args)?;
+        let retold = from_journal::read(journal, &args.past)?;
         (retold.history, retold.scheduled)
-    } else if let Some(config) = args.source.config_of_the_past() {
-        let read = from_prometheus::read(config, args, line);
+    } else if let Some(config) = args.past.source.config_of_the_past() {
+        let read = from_prometheus::read(config, &args.past, args.replica.slo_ttft, line);
         (super::runtime()?.block_on(read)?, Vec::new())
     } else {
         return from_trace(args, line);
@@ -103,7 +103,7 @@ fn traffic(args: &BacktestArgs, line: &mut Line) -> anyhow::Result<Traffic> {
     let (trace, trust) = history.trace(args.replica.seed).map_err(|error| {
         hinted(error, "choose another --pool, --selector or --from, or a longer --step")
     })?;
-    let name = args.pool.clone().unwrap_or_else(|| "history".to_owned());
+    let name = args.past.pool.clone().unwrap_or_else(|| "history".to_owned());
     Ok(Traffic { name, history: Some(history), scheduled, trace, trust })
 }
 

@@ -13,7 +13,9 @@ use preheat_core::{
     ReplicaCount, decide,
 };
 use preheat_runtime::dialect::Dialects;
-use preheat_runtime::prometheus::{Prometheus, PrometheusConfig, Recorded, Round, Series, named};
+use preheat_runtime::prometheus::{
+    Hours, Prometheus, PrometheusConfig, Recorded, Round, Scraped, Series, named,
+};
 
 use super::super::prometheus::{failed, now_s, queries, selector};
 use crate::cli::{RecordedArgs, ShadowReportArgs};
@@ -33,12 +35,13 @@ pub(super) async fn read(
     line: &mut Line,
 ) -> anyhow::Result<ShadowReport> {
     let recorded = &args.recorded;
-    let asked = Asked::of(config, args)?;
+    let mut asked = Asked::of(config, args)?;
     let policy = policy(recorded)?;
     let step = policy.spec().tick_interval.as_secs();
     let until = now_s().saturating_sub(recorded.until.as_secs());
     let steps = args.from.unwrap_or(FROM_DEFAULT).as_secs() / step;
     let mut at = until.saturating_sub(steps * step);
+    asked.learn_interval(at, until).await?;
     let mut rounds = Recorded::new(recorded.cold_start);
     let mut watcher = Watcher::new(&asked.name, policy);
     let mut seen = false;
@@ -71,6 +74,7 @@ struct Asked {
     dialects: Arc<Dialects>,
     /// Each with the key of the signal that it tells; `None` where the series' names say that.
     queries: Vec<(Option<&'static str>, String)>,
+    scraped: Scraped,
 }
 
 impl Asked {
@@ -81,7 +85,8 @@ impl Asked {
             let name = args.pool.clone().unwrap_or_else(|| "queried".to_owned());
             let dialects = Dialects::queried(&queries);
             let queries = queries.given().map(|(key, query)| (Some(key), query.to_string()));
-            return Ok(Self { prometheus, name, dialects, queries: queries.collect() });
+            let (queries, scraped) = (queries.collect(), Scraped::default());
+            return Ok(Self { prometheus, name, dialects, queries, scraped });
         }
         let selector = selector(recorded.selector.as_deref(), args.pool.as_deref())?;
         let name = args.pool.clone().unwrap_or_else(|| format!("{{{selector}}}"));
@@ -89,16 +94,31 @@ impl Asked {
         let mut names: Vec<&str> = dialects.series_names().collect();
         names.sort_unstable();
         let query = format!("{{__name__=~\"{}\",{selector}}}", names.join("|"));
-        Ok(Self { prometheus, name, dialects, queries: vec![(None, query)] })
+        let (queries, scraped) = (vec![(None, query)], Scraped::default());
+        Ok(Self { prometheus, name, dialects, queries, scraped })
+    }
+
+    /// How often the engines are scraped; of a user's own queries that is not known.
+    async fn learn_interval(&mut self, from: u64, until: u64) -> anyhow::Result<()> {
+        if let [(None, query)] = self.queries.as_slice() {
+            let found = self.prometheus.scraped(Hours::of(from, until), query).await;
+            self.scraped = found.map_err(failed)?;
+        }
+        Ok(())
     }
 
     async fn series(&self, from: u64, until: u64, step: Duration) -> anyhow::Result<Vec<Series>> {
         let mut all = Vec::new();
         for (key, query) in &self.queries {
-            let found = self.prometheus.range(query, from, until, step).await.map_err(failed)?;
+            let range = async |query: &str| {
+                self.prometheus.range(query, from, until, step).await.map_err(failed)
+            };
             match key {
-                Some(key) => all.extend(found.into_iter().map(|series| named(series, key))),
-                None => all.extend(found),
+                Some(key) => {
+                    let found = range(query).await?.into_iter();
+                    all.extend(found.map(|series| named(series, key)));
+                }
+                None => all.extend(range(&self.scraped.within(query, step)).await?),
             }
         }
         Ok(all)

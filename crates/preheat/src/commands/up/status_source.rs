@@ -1,4 +1,4 @@
-//! Puts together what `/status` answers: controllers know what was decided, the world what runs.
+//! Puts together what the admin server tells: controllers know what was decided, the world what runs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,7 +60,6 @@ impl StatusParts {
 
     fn status(&self) -> Status {
         let now = self.clock.now();
-        let anchor = self.clock.anchor();
         let mut pools: Vec<PoolStatus> =
             self.controllers.iter().map(|controller| controller.lock().status()).collect();
         // Asked last, so that it is never older than the ticks. Where there is no world any more,
@@ -82,12 +81,7 @@ impl StatusParts {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: now.since(self.started_at).as_secs_f64(),
-            clock: ClockStatus {
-                wall_unix_nanos: anchor.wall_unix_nanos,
-                model: anchor.model,
-                scale: anchor.scale.get(),
-                now,
-            },
+            clock: ClockStatus { scale: self.clock.anchor().scale.get(), now },
             journal: Some(self.journal.health()),
             gateway: Some(gateway_totals(&self.gateway)),
             pools,
@@ -124,6 +118,8 @@ fn set_processes(pool: &mut PoolStatus, processes: Vec<ReplicaProcess>) {
             queue_depth: seen.as_ref().and_then(|seen| seen.queue_depth),
             outstanding: process.outstanding,
             kv_utilization: seen.as_ref().and_then(|seen| seen.kv_utilization),
+            capacity: seen.as_ref().and_then(|seen| seen.capacity),
+            node: None,
             address: process.address.map(|address| address.to_string()),
             pid: process.pid,
             restarts: process.restarts,
