@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Version of the stored form, memory and explanations included. A file with another is refused.
-pub const JOURNAL_VERSION: u32 = 6;
+pub const JOURNAL_VERSION: u32 = 7;
 
 /// One entry of a pool's journal. As JSON, it is one line of an export.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -272,11 +272,15 @@ fn rule(name: &str, rehearsal: &RehearsalExplanation) -> String {
     let _ = write!(
         text,
         " + {:.1} × √ of that = {:.1} slots. Of {} rules rehearsed on {} of this pool's traffic it \
-         is the best on balance: {:.2} % in time, {:.1} slots paid for each in use.",
+         is {}: {:.2} % in time, {:.1} slots paid for each in use.",
         rehearsal.headroom_beta,
         rehearsal.slots_held,
         preheat_core::RULES,
         minutes(rehearsal.rehearsed),
+        match rehearsal.rules_close {
+            0 | 1 => "the best on balance".to_owned(),
+            n => format!("the middle of the {n} that are best on balance"),
+        },
         rehearsal.attainment_expected.get() * 100.0,
         rehearsal.cost_expected
     );

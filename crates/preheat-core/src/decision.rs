@@ -260,8 +260,8 @@ pub struct DemandExplanation {
     pub offered_load: Erlangs,
 }
 
-/// Which rule is followed: the one that would have been best on this pool's own traffic, a missed
-/// request weighed against what is paid.
+/// Which rule is followed: one that would have been as good as the best on this pool's own traffic, a
+/// missed request weighed against what is paid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RehearsalExplanation {
     /// It holds this many times the peak of the offered load …
@@ -282,6 +282,9 @@ pub struct RehearsalExplanation {
     pub attainment_expected: Probability,
     /// Slots that it would have paid for ÷ slots in use.
     pub cost_expected: f64,
+    /// Rules that come so close to the best one that luck decides which that is, with it. Of these the
+    /// one that holds the middle now is followed.
+    pub rules_close: u32,
     /// Slots that it holds now.
     pub slots_held: f64,
 }

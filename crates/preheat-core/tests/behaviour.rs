@@ -448,7 +448,8 @@ fn a_start_that_never_ends_loses_its_credit() {
 #[test]
 fn a_gap_in_all_signals_costs_no_replica() {
     let mut toy = Toy::new(setup(|_| {}), 5);
-    toy.run(30 * MINUTE, 3.0);
+    // Long enough to hold what this traffic needs, and no more.
+    toy.run(120 * MINUTE, 3.0);
     let before = last(&toy.rows).ready;
     (toy.engines_visible, toy.gateway_visible) = (false, false);
     toy.run(20 * MINUTE, 3.0);

@@ -1,5 +1,5 @@
 //! The rehearsal: every rule of a family is rehearsed, all the time, on the pool's own traffic, and
-//! the one that would have been best is followed.
+//! one that would have been as good as the best is followed.
 //!
 //! ```text
 //! arrivals, offered load ──► a fleet for each rule ──► cost and misses, faded
@@ -13,6 +13,7 @@
 //!
 //! **Invariant:** a rule's record depends on arrivals and loads, never on what the real fleet did.
 
+mod choice;
 mod fleet;
 mod peaks;
 mod prior;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use choice::{Choice, Expected};
 pub(crate) use fleet::Prices;
 pub use fleet::RehearsedFleet;
 use fleet::{Reckoned, Step};
@@ -39,9 +41,13 @@ use crate::units::{Instant, Probability};
 /// What was counted fades to half in this time: long enough to know a day's bursts, short enough to
 /// follow a change of traffic.
 const HALF_LIFE: Duration = Duration::from_secs(16 * 3600);
-/// What is believed beforehand counts as this much of the pool's own traffic, in lead times: a rule's
-/// misses come in lead times, whatever these take.
-const PRIOR_LEAD_TIMES: f64 = 1.6;
+/// What is believed of a rule's cost beforehand counts as this much of the pool's own traffic, in lead
+/// times: what is held and missed comes in lead times, whatever these take.
+const COST_LEAD_TIMES: f64 = 1.6;
+/// The same of its misses, which come with jumps: few, and seldom.
+const MISSES_LEAD_TIMES: f64 = 5.0;
+/// The same of how many are missed by all rules together.
+const SCALE_LEAD_TIMES: f64 = 3.0;
 /// The least that it counts as.
 const PRIOR_MIN: Duration = Duration::from_secs(300);
 /// Share of the TTFT aim that a request may wait for its slot. The rest is for its prompt.
@@ -50,12 +56,6 @@ const WAIT_SHARE: f64 = 0.75;
 const SMOOTHING: Duration = Duration::from_secs(60);
 /// A step longer than this is a pause: nobody knows what came in it.
 const STEP_MAX: Duration = Duration::from_secs(60);
-/// By how much a miss may count for more than its share of the allowance, and in which steps. Beyond,
-/// a surge that no rule could meet would make the dearest of them the best for hours.
-const PRICE_RAISED_MAX: f64 = 4.0;
-const PRICE_STEP: f64 = std::f64::consts::SQRT_2;
-/// An SLO that allows less than this is read as this.
-const ALLOWANCE_MIN: f64 = 1e-5;
 
 /// What is remembered of the rehearsal.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -120,15 +120,11 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// What may be missed weighs as much as the whole load: where few may miss, each is dear.
-    fn price_of_a_miss(&self) -> f64 {
-        1.0 / self.allowance.max(ALLOWANCE_MIN)
-    }
-
     /// What is expected to be paid for what is followed, misses included.
     pub(crate) fn score(&self, followed: &RehearsalExplanation) -> f64 {
         let misses = 1.0 - followed.attainment_expected.get();
-        Expected { misses, cost: followed.cost_expected }.score(self.price_of_a_miss())
+        let cost = followed.cost_expected;
+        Expected { misses, cost }.score(choice::price_of_a_miss(self.allowance))
     }
 }
 
@@ -227,19 +223,15 @@ impl Rehearsal {
         }
     }
 
-    /// The rule that is best on balance. Where it is expected to miss more than the SLO allows, a miss
-    /// counts for more, up to [`PRICE_RAISED_MAX`] times as much.
+    /// The rule that is followed: the best on balance, or one that comes close.
     fn best(&self, traffic: &Traffic, peaks: &[Peaks; 2]) -> RehearsalExplanation {
         let rules = (0..RULES).filter(|index| rule::remains(*index, traffic.without));
+        let scale = self.misses_scale(traffic.lead_time);
         let rules: Vec<(usize, Expected)> =
-            rules.map(|index| (index, self.expected(index, traffic))).collect();
-        let price = traffic.price_of_a_miss();
-        let (mut raised, (mut index, mut expected)) = (1.0, best_at(price, &rules));
-        while expected.misses > traffic.allowance && raised < PRICE_RAISED_MAX {
-            raised *= PRICE_STEP;
-            (index, expected) = best_at(price * raised, &rules);
-        }
-        let rule = rule(index, traffic.lead_time);
+            rules.map(|index| (index, self.expected(index, traffic, scale))).collect();
+        let held = |index: usize| held(index, peaks, self.found, traffic);
+        let choice = Choice::of(&rules, traffic.allowance, held);
+        let rule = rule(choice.index, traffic.lead_time);
         RehearsalExplanation {
             headroom_factor: rule.factor,
             headroom_beta: rule.beta,
@@ -248,43 +240,47 @@ impl Rehearsal {
             tail_share: rule.tail.map(|tail| Probability::saturating(tail.share)),
             tail_window: rule.tail.map(|tail| tail.window),
             rehearsed: Duration::try_from_secs_f64(self.seconds).unwrap_or(Duration::MAX),
-            attainment_expected: Probability::saturating(1.0 - expected.misses),
-            cost_expected: expected.cost,
-            slots_held: held(index, peaks, self.found, traffic),
+            attainment_expected: Probability::saturating(1.0 - choice.expected.misses),
+            cost_expected: choice.expected.cost,
+            rules_close: choice.close,
+            slots_held: held(choice.index),
         }
+    }
+
+    /// How many times as much is missed here as is believed of all rules beforehand. Traffic tells soon
+    /// whether it is hard; which rules it is hard for takes many more of its jumps.
+    fn misses_scale(&self, lead_time: Duration) -> f64 {
+        if self.arrivals <= 0.0 {
+            return 1.0;
+        }
+        let missed = self.fleets.iter().map(|fleet| fleet.misses).sum::<f64>() / self.arrivals;
+        let believed: f64 = PRIORS.iter().map(|prior| prior.misses).sum();
+        let prior = lead_time.as_secs_f64() * SCALE_LEAD_TIMES;
+        (self.seconds * missed / believed + prior) / (self.seconds + prior)
     }
 
     /// Own record and prior, each by the time it stands for.
-    fn expected(&self, index: usize, traffic: &Traffic) -> Expected {
+    fn expected(&self, index: usize, traffic: &Traffic, misses_scale: f64) -> Expected {
         let (fleet, prior) = (&self.fleets[index], &PRIORS[index]);
-        let own = match traffic.without {
+        let own = |lead_times: f64| match traffic.without {
             Some(Part::Rehearsal) => 0.0,
             Some(Part::Prior) if self.seconds > 0.0 => 1.0,
             _ => {
-                let prior = traffic.lead_time.mul_f64(PRIOR_LEAD_TIMES).max(PRIOR_MIN);
+                let prior = traffic.lead_time.mul_f64(lead_times).max(PRIOR_MIN);
                 self.seconds / (self.seconds + prior.as_secs_f64())
             }
         };
+        let scale = if traffic.without == Some(Part::Rehearsal) { 1.0 } else { misses_scale };
         let share = |count: f64, of: f64, else_: f64| if of > 0.0 { count / of } else { else_ };
-        let misses = share(fleet.misses, self.arrivals, 0.0);
+        let missed = share(fleet.misses, self.arrivals, 0.0);
         let cost_prior = prior.cost * traffic.prices.ready;
         let cost = share(fleet.cost(traffic.prices) * traffic.slots, self.slot_seconds, cost_prior);
+        let (own_misses, own_cost) = (own(MISSES_LEAD_TIMES), own(COST_LEAD_TIMES));
         Expected {
-            misses: own * misses + (1.0 - own) * prior.misses,
-            cost: own * cost + (1.0 - own) * cost_prior,
+            misses: own_misses * missed + (1.0 - own_misses) * prior.misses * scale,
+            cost: own_cost * cost + (1.0 - own_cost) * cost_prior,
         }
     }
-}
-
-/// Of these rules, the one that is paid least for. There always is one: no part leaves none.
-fn best_at(price: f64, rules: &[(usize, Expected)]) -> (usize, Expected) {
-    let mut best = rules[0];
-    for other in &rules[1..] {
-        if other.1.score(price) < best.1.score(price) {
-            best = *other;
-        }
-    }
-    best
 }
 
 /// Slots that a rule holds: by the peaks, and for as long as it holds one of those, what was found.
@@ -295,24 +291,6 @@ fn held(index: usize, peaks: &[Peaks; 2], found: Option<Found>, traffic: &Traffi
             slots.max(found.slots)
         }
         Some(_) | None => slots,
-    }
-}
-
-/// What is expected of a rule.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Expected {
-    /// Share of requests missed.
-    misses: f64,
-    /// Slots paid for, at their price, ÷ slots in use.
-    cost: f64,
-}
-
-impl Expected {
-    /// What is paid, where a miss costs `price` times what serving a request costs at best. All that
-    /// may be missed, `1 ÷ price` of the requests, then weigh as much as the whole load: where few
-    /// may miss, each is dear. One price over all times spends the allowance where it saves most.
-    fn score(&self, price: f64) -> f64 {
-        self.cost + price * self.misses
     }
 }
 

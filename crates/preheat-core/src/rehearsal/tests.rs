@@ -55,7 +55,7 @@ fn steady_traffic_needs_little_on_top() {
 fn surges_that_come_again_are_held_for_where_few_may_miss() {
     let strict = followed(surges, 0.999);
     assert!(strict.slots_held >= 240.0, "{strict:?}");
-    let lenient = followed(surges, 0.5);
+    let lenient = followed(surges, 0.25);
     assert!(lenient.slots_held < 160.0, "{lenient:?}");
     assert!(lenient.cost_expected < strict.cost_expected);
     assert!(lenient.attainment_expected < strict.attainment_expected);
@@ -89,15 +89,19 @@ fn a_miss_counts_for_more_only_where_the_slo_would_be_missed() {
             .map(|secs| Traffic { replicas_max: 400, ..traffic(secs, spikes(secs), quantile) });
         let (last, followed) =
             steps.map(|traffic| (traffic, rehearsal.step(&traffic))).last().unwrap();
+        let scale = rehearsal.misses_scale(last.lead_time);
         let rules: Vec<(usize, Expected)> =
-            (0..RULES).map(|index| (index, rehearsal.expected(index, &last))).collect();
-        let (_, best) = best_at(last.price_of_a_miss(), &rules);
+            (0..RULES).map(|index| (index, rehearsal.expected(index, &last, scale))).collect();
+        let (_, best) = choice::best_at(choice::price_of_a_miss(last.allowance), &rules);
         let misses = 1.0 - followed.attainment_expected.get();
         if best.misses > last.allowance {
             raised += usize::from(misses < best.misses - 1e-6);
         } else {
             as_it_is += 1;
-            assert!((misses - best.misses).abs() < 1e-9, "{quantile}: {followed:?}");
+            let price = choice::price_of_a_miss(last.allowance);
+            let paid = Expected { misses, cost: followed.cost_expected }.score(price);
+            let is_close = paid <= best.score(price) * (1.0 + choice::CLOSE) + 1e-9;
+            assert!(is_close, "{quantile}: {followed:?}");
         }
     }
     assert!(raised > 0 && as_it_is > 0, "{raised} raised, {as_it_is} as they are");
@@ -154,20 +158,49 @@ fn what_is_found_is_taken_to_have_been_needed() {
     assert!(later.last().unwrap().slots_held < 80.0);
 }
 
-/// After 1.6 lead times, and not within five minutes, own record and prior weigh the same: what a
-/// rule that misses nothing is expected to miss is half of what was believed.
+/// After 1.6 lead times, and not within five minutes, a rule's cost is half of what was believed and half
+/// of what it was; after five, its misses are.
 #[test]
 fn what_is_believed_beforehand_counts_by_lead_times() {
-    for (lead_s, secs) in [(60, 300), (180, 300), (600, 960)] {
+    let (largest, believed) = (RULES - 1, PRIORS[RULES - 1]);
+    for (lead_s, of_cost, of_misses) in [(20, 300, 300), (180, 300, 900), (600, 960, 3_000)] {
         let lead_time = Duration::from_secs(lead_s);
         let steady = |secs| Traffic { lead_time, ..traffic(secs, 80.0, 0.99) };
         let mut rehearsal = Rehearsal::default();
-        for secs in (0..=secs).step_by(2) {
+        let half = |own: f64, believed: f64| f64::midpoint(own, believed);
+        for secs in (0..=of_misses).step_by(2) {
             rehearsal.step(&steady(secs));
+            let expected = rehearsal.expected(largest, &steady(secs), 1.0);
+            let fleet = &rehearsal.fleets[largest];
+            assert_eq!(fleet.misses, 0.0);
+            if secs == of_cost {
+                let own = fleet.cost(Prices::of(1.0)) * 8.0 / rehearsal.slot_seconds;
+                let is_half = (expected.cost / half(own, believed.cost) - 1.0).abs() < 0.01;
+                assert!(is_half, "{lead_s} s: {expected:?} of {believed:?}");
+            }
+            if secs == of_misses {
+                let is_half = (expected.misses / half(0.0, believed.misses) - 1.0).abs() < 0.02;
+                assert!(is_half, "{lead_s} s: {expected:?} of {believed:?}");
+            }
         }
-        let (largest, believed) = (RULES - 1, PRIORS[RULES - 1].misses);
-        assert_eq!(rehearsal.fleets[largest].misses, 0.0);
-        let expected = rehearsal.expected(largest, &steady(secs)).misses;
-        assert!((expected / believed - 0.5).abs() < 0.01, "{lead_s} s: {expected} of {believed}");
     }
+}
+
+/// Where all rules miss what was believed of them, it is believed of them still; where they miss
+/// nothing, it fades, and sooner than each one's own record would have it.
+#[test]
+fn how_much_is_missed_here_scales_what_is_believed() {
+    let mut rehearsal = Rehearsal::default();
+    let lead_time = Duration::from_secs(180);
+    assert_eq!(rehearsal.misses_scale(lead_time), 1.0);
+    for secs in (0..=540).step_by(2) {
+        rehearsal.step(&Traffic { lead_time, ..traffic(secs, 80.0, 0.99) });
+    }
+    let missed: f64 = rehearsal.fleets.iter().map(|fleet| fleet.misses).sum();
+    assert_eq!(missed, 0.0);
+    assert!((rehearsal.misses_scale(lead_time) - 0.5).abs() < 0.01);
+    for (fleet, prior) in rehearsal.fleets.iter_mut().zip(PRIORS.iter()) {
+        fleet.misses = prior.misses * rehearsal.arrivals;
+    }
+    assert!((rehearsal.misses_scale(lead_time) - 1.0).abs() < 1e-9);
 }

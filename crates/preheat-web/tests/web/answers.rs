@@ -104,7 +104,7 @@ async fn a_request_reads_so_much_of_a_long_journal_and_no_more() {
 async fn decisions_are_told_newest_first_and_in_pages() {
     let mut world = World::new();
     world.drive(60, 60);
-    world.drive(200, 0);
+    world.drive(900, 0);
     let server = world.serve(None).await;
     let all = server.json("/api/v1/pools/chat/decisions?limit=200", 200).await;
     let all = all["decisions"].as_array().unwrap().clone();
