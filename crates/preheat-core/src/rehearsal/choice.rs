@@ -1,10 +1,11 @@
-//! Which rules are followed, by what is expected of each.
+//! Which rule is followed, by what is expected of each.
 //!
 //! **Invariant:** it knows nothing of traffic or of what a rule is, but for the slots that it holds now.
 
-/// By how much a miss may count for more than its share of the allowance, and in which steps. Beyond,
-/// a surge that no rule could meet would make the dearest of them the best for hours.
-const PRICE_RAISED_MAX: f64 = 4.0;
+/// By how much a miss may count for more than its share of the allowance: by as many steps, to four
+/// times as much. Beyond, a surge that no rule could meet would make the dearest of them the best for
+/// hours.
+const PRICE_STEPS: u32 = 4;
 const PRICE_STEP: f64 = std::f64::consts::SQRT_2;
 /// An SLO that allows less than this is read as this.
 const ALLOWANCE_MIN: f64 = 1e-5;
@@ -47,17 +48,19 @@ pub(super) struct Choice {
 
 impl Choice {
     /// Of these rules, of which there is one at least, by what each holds now. Where the best one is
-    /// expected to miss more than the SLO allows, a miss counts for more, up to [`PRICE_RAISED_MAX`]
-    /// times as much. Of those that come close to it, the one in the middle is followed.
+    /// expected to miss more than the SLO allows, a miss counts for more, in up to [`PRICE_STEPS`]. Of
+    /// those that come close to it, the one in the middle is followed.
     pub(super) fn of(
         rules: &[(usize, Expected)],
         allowance: f64,
         held: impl Fn(usize) -> f64,
     ) -> Self {
         let mut price = price_of_a_miss(allowance);
-        let price_max = price * PRICE_RAISED_MAX;
         let mut best = best_at(price, rules);
-        while best.1.misses > allowance && price < price_max {
+        for _ in 0..PRICE_STEPS {
+            if best.1.misses <= allowance {
+                break;
+            }
             price *= PRICE_STEP;
             best = best_at(price, rules);
         }
